@@ -1,0 +1,182 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use swath::ids::{JobId, WorkerId};
+use swath::units::parse_bytes;
+
+use crate::job::JobArguments;
+
+/// Geospatial processing on NATS: rasters and task queues across any number of machines.
+#[derive(Debug, Parser)]
+#[command(name = "swath", version, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// URL of the NATS server, such as nats://localhost:4222 [env: SWATH_NATS or NATS_URL]
+    #[arg(long, global = true)]
+    pub(crate) nats: Option<String>,
+    /// File with NATS credentials
+    #[arg(long, global = true)]
+    pub(crate) creds: Option<PathBuf>,
+    /// Certificate authority of the NATS server (PEM)
+    #[arg(long, global = true)]
+    pub(crate) tls_ca: Option<PathBuf>,
+    /// Certificate of this client (PEM)
+    #[arg(long, global = true, requires = "tls_key")]
+    pub(crate) tls_cert: Option<PathBuf>,
+    /// Private key of this client (PEM)
+    #[arg(long, global = true, requires = "tls_cert")]
+    pub(crate) tls_key: Option<PathBuf>,
+    /// Names the cluster's streams, so that clusters can share a server
+    #[arg(long, global = true, default_value = "swath")]
+    pub(crate) prefix: String,
+    /// Copies of each stream and bucket on a NATS cluster
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) replicas: usize,
+    /// Write JSON for machines: one document, or one line an event while watching
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Show more of what happens; twice for debugging
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub(crate) verbose: u8,
+    /// Show nothing but errors
+    #[arg(short, long, global = true)]
+    pub(crate) quiet: bool,
+    /// Write logs as JSON
+    #[arg(long, global = true)]
+    pub(crate) log_json: bool,
+    /// Colour progress: auto, always or never
+    #[arg(long, global = true, default_value = "auto")]
+    pub(crate) color: ColorWhen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ColorWhen {
+    Auto,
+    Always,
+    Never,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a job here, in one process, and wait until its output is committed; with --nats, on that cluster
+    Run(RunArguments),
+    /// Enqueue a job on NATS and print its id
+    Submit(SubmitArguments),
+    /// Print the plan of a job: stages, tasks, partitions, estimated bytes; run nothing
+    Explain(ExplainArguments),
+    /// List the jobs
+    Jobs,
+    /// Show where a job stands
+    Status {
+        /// The job
+        job: JobId,
+        /// Follow it until it ends
+        #[arg(long)]
+        watch: bool,
+    },
+    /// Print what the tasks of a queue returned, one JSON object a line
+    Results {
+        /// The job
+        job: JobId,
+        /// Write to a file instead
+        #[arg(short, long)]
+        output: Option<PathBuf>,
+    },
+    /// Cancel a job
+    Cancel {
+        /// The job
+        job: JobId,
+    },
+    /// Remove a job that has ended from the broker
+    Forget {
+        /// The job
+        job: JobId,
+    },
+    /// List the live workers
+    Workers,
+    /// Ask a worker to finish what runs and leave
+    Drain {
+        /// The worker
+        worker: WorkerId,
+        /// Wait until it has left
+        #[arg(long)]
+        wait: bool,
+    },
+    /// Look at tasks that could never be done
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
+    /// List every operation, or show one with its parameters
+    Operations {
+        /// An operation, or a spectral index
+        name: Option<String>,
+    },
+    /// Generate a scene (bands, elevation, zones) to try things on
+    Sample {
+        /// Folder for the files; made when it is not there
+        dir: PathBuf,
+        /// Cells along each edge
+        #[arg(long, default_value_t = 2048)]
+        size: u32,
+        /// Seed of the landscape: the same seed gives the same files
+        #[arg(long, default_value_t = 1)]
+        seed: u64,
+        /// Replace existing files
+        #[arg(long)]
+        overwrite: bool,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List the dead letters
+    List,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// Workers in this process
+    #[arg(long, global = true, default_value_t = 1)]
+    pub(crate) workers: u32,
+    /// Memory for running tasks of each worker, such as 4GiB [default: from the cgroup or machine]
+    #[arg(long, global = true, value_parser = parse_bytes)]
+    pub(crate) memory: Option<u64>,
+    /// Tasks that each worker runs at once [default: one a core]
+    #[arg(long, global = true)]
+    pub(crate) slots: Option<u32>,
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SubmitArguments {
+    /// Follow the job until it ends
+    #[arg(long, global = true)]
+    pub(crate) watch: bool,
+    /// Id of the job; submitting the same job again under it is the same job
+    #[arg(long, global = true)]
+    pub(crate) id: Option<JobId>,
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArguments {
+    #[command(flatten)]
+    pub(crate) job: JobArguments,
+}

@@ -1,0 +1,141 @@
+//! Commands that look at a cluster: jobs, status, results, workers, dead letters.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use swath::ids::{JobId, WorkerId};
+
+use crate::arguments::Global;
+use crate::failure::CliError;
+use crate::output::{self, JobDocument};
+use crate::progress;
+
+pub(crate) async fn jobs(global: &Global) -> Result<(), CliError> {
+    let jobs = global.connect().await?.jobs().await?;
+    if global.json {
+        let documents: Vec<_> = jobs
+            .iter()
+            .map(|summary| JobDocument::from(&summary.progress))
+            .collect();
+        output::json(&documents);
+        return Ok(());
+    }
+    let row = |summary: &swath::client::JobSummary| {
+        let (done, all) = summary.progress.tasks();
+        vec![
+            summary.job.to_string(),
+            summary.progress.progress.state.name().to_owned(),
+            format!("{done}/{all}"),
+            summary.progress.title.clone(),
+        ]
+    };
+    let rows: Vec<_> = jobs.iter().map(row).collect();
+    output::table(&["JOB", "STATE", "TASKS", "WHAT"], &rows);
+    Ok(())
+}
+
+pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<(), CliError> {
+    let client = global.connect().await?;
+    if watch {
+        let ended = progress::follow(&client, job, global).await?;
+        return CliError::of_outcome(ended.outcome.as_ref());
+    }
+    progress::print(&client.status(job).await?, global.json);
+    Ok(())
+}
+
+pub(crate) async fn results(
+    job: &JobId,
+    file: Option<PathBuf>,
+    global: &Global,
+) -> Result<(), CliError> {
+    let results = global.connect().await?.results(job).await?;
+    let mut out: Box<dyn Write> = match &file {
+        None => Box::new(std::io::stdout().lock()),
+        Some(path) => {
+            let file = std::fs::File::create(path).map_err(|error| {
+                CliError::asked(
+                    "output",
+                    format!("cannot write {}: {error}", path.display()),
+                )
+            })?;
+            Box::new(std::io::BufWriter::new(file))
+        }
+    };
+    let write = |out: &mut dyn Write| {
+        for (task, result) in &results {
+            let result = String::from_utf8_lossy(result);
+            writeln!(out, "{{\"task\":{task},\"result\":{result}}}")?;
+        }
+        out.flush()
+    };
+    write(&mut *out).map_err(|error| CliError::asked("output", format!("results: {error}")))
+}
+
+pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError> {
+    let client = global.connect().await?;
+    client.cancel(job).await?;
+    let waited = tokio::time::timeout(Duration::from_secs(10), client.wait(job)).await;
+    if !global.quiet && !global.json {
+        match waited {
+            Ok(Ok(ended)) => eprintln!("job {job} {}", ended.sentence()),
+            _ => eprintln!("job {job} will be cancelled as soon as a worker coordinates it"),
+        }
+    }
+    Ok(())
+}
+
+pub(crate) async fn workers(global: &Global) -> Result<(), CliError> {
+    let workers = global.connect().await?.workers().await?;
+    if global.json {
+        output::json(&workers);
+    } else {
+        let rows: Vec<_> = workers.iter().map(output::worker_row).collect();
+        output::table(&output::WORKER_HEADER, &rows);
+    }
+    Ok(())
+}
+
+pub(crate) async fn drain(worker: &WorkerId, wait: bool, global: &Global) -> Result<(), CliError> {
+    let client = global.connect().await?;
+    let is_up = async || -> Result<bool, CliError> {
+        Ok(client
+            .workers()
+            .await?
+            .iter()
+            .any(|state| state.id == *worker))
+    };
+    if !is_up().await? {
+        let message = format!("there is no live worker '{worker}'; `swath workers` lists them");
+        return Err(CliError::asked("no-such-worker", message));
+    }
+    client.drain(worker).await?;
+    while wait && is_up().await? {
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    Ok(())
+}
+
+pub(crate) async fn dead(global: &Global) -> Result<(), CliError> {
+    let letters = global.connect().await?.dead_letters().await?;
+    if global.json {
+        output::json(&letters);
+        return Ok(());
+    }
+    let row = |letter: &swath::broker::DeadLetter| {
+        vec![
+            letter.id.clone(),
+            letter
+                .job
+                .as_ref()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            letter.deliveries.to_string(),
+            letter.cause.clone(),
+        ]
+    };
+    let rows: Vec<_> = letters.iter().map(row).collect();
+    output::table(&["ID", "JOB", "DELIVERIES", "CAUSE"], &rows);
+    Ok(())
+}

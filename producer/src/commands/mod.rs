@@ -1,0 +1,44 @@
+//! One file a command, or a few that belong together.
+
+mod inspect;
+mod operations;
+mod run;
+mod sample;
+mod submit;
+
+use clap::CommandFactory;
+
+use crate::arguments::{Arguments, Command, DeadCommand};
+use crate::failure::CliError;
+
+/// Runs the command that was given.
+pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
+    let global = arguments.global;
+    match arguments.command {
+        Command::Run(run) => run::run(run, &global).await,
+        Command::Submit(submit) => submit::submit(submit, &global).await,
+        Command::Explain(explain) => submit::explain(explain, &global).await,
+        Command::Jobs => inspect::jobs(&global).await,
+        Command::Status { job, watch } => inspect::status(&job, watch, &global).await,
+        Command::Results { job, output } => inspect::results(&job, output, &global).await,
+        Command::Cancel { job } => inspect::cancel(&job, &global).await,
+        Command::Forget { job } => Ok(global.connect().await?.forget(&job).await?),
+        Command::Workers => inspect::workers(&global).await,
+        Command::Drain { worker, wait } => inspect::drain(&worker, wait, &global).await,
+        Command::Dead {
+            command: DeadCommand::List,
+        } => inspect::dead(&global).await,
+        Command::Operations { name } => operations::operations(name.as_deref(), &global),
+        Command::Sample {
+            dir,
+            size,
+            seed,
+            overwrite,
+        } => sample::sample(&dir, (size, seed, overwrite), &global),
+        Command::Completions { shell } => {
+            let mut command = Arguments::command();
+            clap_complete::generate(shell, &mut command, "swath", &mut std::io::stdout());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! `swath operations`: what can be computed, and with which parameters.
+
+use serde::Serialize;
+use swath::ops::Registry;
+use swath::ops::catalogue::{self, OperationInfo, Parameter};
+use swath::ops::local::index::{self, Index};
+
+use crate::arguments::Global;
+use crate::failure::CliError;
+use crate::output;
+
+#[derive(Serialize)]
+struct OperationDocument<'a> {
+    name: &'a str,
+    summary: &'a str,
+    parameters: Vec<ParameterDocument<'a>>,
+    example: &'a str,
+}
+
+#[derive(Serialize)]
+struct ParameterDocument<'a> {
+    name: &'a str,
+    meaning: &'a str,
+    default: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct IndexDocument<'a> {
+    name: &'a str,
+    long_name: &'a str,
+    formula: &'a str,
+    bands: &'a [&'static str],
+    constants: &'a [(&'static str, f64)],
+    domain: &'a str,
+    source: &'a str,
+}
+
+pub(crate) fn operations(name: Option<&str>, global: &Global) -> Result<(), CliError> {
+    match name {
+        None => list(global),
+        Some(name) => {
+            if let Some(operation) = catalogue::find(name) {
+                show_operation(operation, global);
+            } else {
+                let found =
+                    index::get(name).map_err(|error| CliError::arguments("spec-index", &error))?;
+                show_index(&found, global);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn list(global: &Global) {
+    if global.json {
+        let operations: Vec<_> = catalogue::operations().iter().map(document).collect();
+        let indices: Vec<Index> = index::all().collect();
+        let indices: Vec<_> = indices.iter().map(index_document).collect();
+        output::json(&serde_json::json!({ "operations": operations, "indices": indices }));
+        return;
+    }
+    let rows: Vec<_> = catalogue::operations()
+        .iter()
+        .map(|operation| vec![operation.name.to_owned(), operation.summary.to_owned()])
+        .collect();
+    output::table(&["OPERATION", "WHAT"], &rows);
+    println!();
+    let rows: Vec<_> = index::all()
+        .map(|index| {
+            vec![
+                index.name.to_owned(),
+                index.bands.join(" "),
+                index.long_name.to_owned(),
+            ]
+        })
+        .collect();
+    output::table(&["INDEX", "BANDS", "WHAT"], &rows);
+    println!("\nOperations of task queues known to every worker:");
+    for (name, summary) in Registry::built_in().list() {
+        println!("  {name}: {summary}");
+    }
+}
+
+fn document(operation: &OperationInfo) -> OperationDocument<'_> {
+    let parameter = |parameter: &'static Parameter| ParameterDocument {
+        name: parameter.name,
+        meaning: parameter.meaning,
+        default: parameter.default,
+    };
+    let common: &[Parameter] = if operation.raster_output {
+        catalogue::RASTER_OUTPUT
+    } else {
+        &[]
+    };
+    OperationDocument {
+        name: operation.name,
+        summary: operation.summary,
+        parameters: operation
+            .parameters
+            .iter()
+            .chain(common)
+            .map(parameter)
+            .collect(),
+        example: operation.example,
+    }
+}
+
+fn index_document(index: &Index) -> IndexDocument<'_> {
+    IndexDocument {
+        name: index.name,
+        long_name: index.long_name,
+        formula: index.formula,
+        bands: &index.bands,
+        constants: &index.constants,
+        domain: index.domain,
+        source: index.source,
+    }
+}
+
+fn show_operation(operation: &OperationInfo, global: &Global) {
+    let document = document(operation);
+    if global.json {
+        return output::json(&document);
+    }
+    println!("{}: {}\n", document.name, document.summary);
+    let rows: Vec<_> = document
+        .parameters
+        .iter()
+        .map(|parameter| {
+            let default = parameter.default.unwrap_or("required").to_owned();
+            vec![
+                parameter.name.to_owned(),
+                default,
+                parameter.meaning.to_owned(),
+            ]
+        })
+        .collect();
+    output::table(&["PARAMETER", "DEFAULT", "MEANING"], &rows);
+    println!("\n{}", document.example);
+}
+
+fn show_index(index: &Index, global: &Global) {
+    if global.json {
+        return output::json(&index_document(index));
+    }
+    println!("{}: {} ({})", index.name, index.long_name, index.domain);
+    println!("  {} = {}", index.name, index.formula);
+    println!("  bands: {}", index.bands.join(", "));
+    if !index.constants.is_empty() {
+        let list: Vec<_> = index
+            .constants
+            .iter()
+            .map(|(name, value)| format!("{name} = {value}"))
+            .collect();
+        println!("  constants: {}", list.join(", "));
+    }
+    println!("  source: {}", index.source);
+    let inputs: Vec<_> = index
+        .bands
+        .iter()
+        .map(|band| format!("-i {band}=FILE"))
+        .collect();
+    println!(
+        "\nswath run index {} {} -o OUT.tif",
+        index.name,
+        inputs.join(" ")
+    );
+}

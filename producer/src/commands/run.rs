@@ -1,0 +1,61 @@
+//! `swath run`: a job on this machine, or on a cluster, to its end.
+
+use std::path::Path;
+
+use swath::client::SubmitOptions;
+use swath::cluster::{LocalCluster, LocalOptions};
+use swath::io::commit::check_output;
+use swath::{Client, JobSpec, WorkerConfig};
+
+use crate::arguments::{Global, RunArguments};
+use crate::failure::CliError;
+use crate::progress;
+
+pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), CliError> {
+    let spec = arguments.job.into_spec()?;
+    if global.nats_url().is_some() {
+        let client = global.connect().await?;
+        return finish(&client, &spec, SubmitOptions::default(), global).await;
+    }
+    if let Some(output) = &spec.output {
+        check_output(Path::new(&output.path), output.overwrite)
+            .map_err(|error| CliError::arguments(error.code(), &error))?;
+    }
+    let mut worker = WorkerConfig::default();
+    if let Some(slots) = arguments.slots {
+        worker = worker.with_max_concurrent_tasks(slots);
+    }
+    if let Some(bytes) = arguments.memory {
+        worker = worker.with_memory_limit(bytes);
+    }
+    let options = LocalOptions {
+        workers: arguments.workers,
+        worker,
+        ..LocalOptions::default()
+    };
+    let cluster = LocalCluster::start(options).await?;
+    let ran = finish(&cluster.client(), &spec, SubmitOptions::default(), global).await;
+    cluster.stop().await;
+    ran
+}
+
+/// Submits a job, follows it, and says how it ended. Ctrl-C cancels it.
+pub(crate) async fn finish(
+    client: &Client,
+    spec: &JobSpec,
+    options: SubmitOptions,
+    global: &Global,
+) -> Result<(), CliError> {
+    let job = client.submit(spec, options).await?;
+    let followed = tokio::select! {
+        followed = progress::follow(client, &job, global) => followed,
+        _ = tokio::signal::ctrl_c() => {
+            client.cancel(&job).await?;
+            let waited = tokio::time::timeout(std::time::Duration::from_secs(5), client.wait(&job)).await;
+            let ended = matches!(waited, Ok(Ok(_)));
+            let message = if ended { "interrupted; the job was cancelled" } else { "interrupted; the job is being cancelled" };
+            return Err(CliError::interrupted(message));
+        }
+    };
+    CliError::of_outcome(followed?.outcome.as_ref())
+}

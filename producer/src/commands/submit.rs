@@ -1,0 +1,43 @@
+//! `swath submit` and `swath explain`.
+
+use swath::client::SubmitOptions;
+use swath::coordinator::make_plan;
+use swath::io::source::Sources;
+use swath::plan::explain;
+
+use crate::arguments::{ExplainArguments, Global, SubmitArguments};
+use crate::failure::CliError;
+use crate::{output, progress};
+
+pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Result<(), CliError> {
+    let spec = arguments.job.into_spec()?;
+    let client = global.connect().await?;
+    let job = client
+        .submit(&spec, SubmitOptions { id: arguments.id })
+        .await?;
+    // Whoever asked to be idempotent may ask again until this line is out.
+    println!("{job}");
+    if !arguments.watch {
+        return Ok(());
+    }
+    let ended = tokio::select! {
+        ended = progress::follow(&client, &job, global) => ended?,
+        _ = tokio::signal::ctrl_c() => {
+            return Err(CliError::interrupted("no longer watching; the job goes on"));
+        }
+    };
+    CliError::of_outcome(ended.outcome.as_ref())
+}
+
+pub(crate) async fn explain(arguments: ExplainArguments, global: &Global) -> Result<(), CliError> {
+    let spec = arguments.job.into_spec()?;
+    let sources = Sources::new().map_err(|error| CliError::arguments("sources", &error))?;
+    let plan = make_plan(&spec, &sources).await?;
+    let stages = explain::explain(&plan);
+    if global.json {
+        output::json(&stages);
+    } else {
+        print!("{}", explain::to_text(&stages));
+    }
+    Ok(())
+}

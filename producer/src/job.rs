@@ -1,0 +1,378 @@
+//! Jobs as the command line spells them, made into specs.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand, ValueEnum};
+use swath::grid::DataType;
+use swath::ids::OperationName;
+use swath::spec::{
+    Compression, JobOptions, NamedInput, Overviews, Priority, RasterOutput, RetryPolicy,
+    SPEC_VERSION, TaskList,
+};
+use swath::units::parse_duration;
+use swath::{JobSpec, TaskOperation};
+
+use crate::failure::CliError;
+
+#[derive(Debug, Args)]
+#[command(
+    args_conflicts_with_subcommands = false,
+    subcommand_negates_reqs = true
+)]
+pub(crate) struct JobArguments {
+    /// Read the job from a TOML or JSON file
+    #[arg(short, long, global = true)]
+    file: Option<PathBuf>,
+    /// Which jobs go first
+    #[arg(long, global = true)]
+    priority: Option<PriorityName>,
+    /// Tries of one task before the job fails
+    #[arg(long, global = true)]
+    max_attempts: Option<u32>,
+    /// The longest that one try of a task may run, such as 10m
+    #[arg(long, global = true, value_parser = parse_duration)]
+    task_timeout: Option<std::time::Duration>,
+    /// The longest that the job may take, such as 2h
+    #[arg(long, global = true, value_parser = parse_duration)]
+    deadline: Option<std::time::Duration>,
+    #[command(subcommand)]
+    job: Option<JobCommand>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum PriorityName {
+    High,
+    Normal,
+    Low,
+}
+
+#[derive(Debug, Subcommand)]
+enum JobCommand {
+    /// Normalised difference vegetation index: (nir - red) / (nir + red)
+    Ndvi {
+        /// The red band
+        #[arg(long, value_name = "FILE[@BAND]")]
+        red: String,
+        /// The near infrared band
+        #[arg(long, value_name = "FILE[@BAND]")]
+        nir: String,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// A spectral index of the catalogue, by name; `swath operations NAME` shows its bands
+    Index {
+        /// The name, such as EVI
+        name: String,
+        /// A band of the formula and the file that holds it
+        #[arg(
+            short,
+            long = "input",
+            value_name = "BAND=FILE[@BAND]",
+            required = true
+        )]
+        inputs: Vec<String>,
+        /// Multiply every sample by this first
+        #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
+        scale: f64,
+        /// Then add this
+        #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
+        offset: f64,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Band math: infix operators, comparisons, ternary, functions; no data stays no data
+    Calc {
+        /// A name in the expression and the file that holds it
+        #[arg(short, long = "input", value_name = "A=FILE[@BAND]", required = true)]
+        inputs: Vec<String>,
+        /// The expression, such as '(B - A) / (B + A)'
+        #[arg(long, allow_hyphen_values = true)]
+        calc: String,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// Any readable GeoTIFF as a Cloud Optimized GeoTIFF
+    Convert {
+        /// The raster
+        input: String,
+        #[command(flatten)]
+        output: OutputArguments,
+    },
+    /// A plain queue: one task a line, for operations that workers know
+    Tasks {
+        /// The operation
+        #[arg(long)]
+        operation: OperationName,
+        /// File with the parameters of one task a line, as JSON
+        #[arg(long)]
+        params: PathBuf,
+    },
+}
+
+#[derive(Debug, Args)]
+struct OutputArguments {
+    /// The GeoTIFF to write
+    #[arg(short, long, value_name = "OUT.tif")]
+    output: String,
+    /// Replace an existing output
+    #[arg(long)]
+    overwrite: bool,
+    /// Type of the samples [default: float32 for math, the input's for convert]
+    #[arg(long)]
+    dtype: Option<DataType>,
+    /// The value that means "no data" [default: nan for math, the input's for convert]
+    #[arg(long, allow_negative_numbers = true)]
+    nodata: Option<f64>,
+    /// Compression of the tiles
+    #[arg(long, default_value = "deflate")]
+    compress: CompressionName,
+    /// Cells along the edge of a tile
+    #[arg(long, default_value_t = swath::spec::DEFAULT_BLOCKSIZE)]
+    blocksize: u32,
+    /// Which overviews to make
+    #[arg(long, default_value = "auto")]
+    overviews: OverviewsName,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum CompressionName {
+    Deflate,
+    Lzw,
+    Zstd,
+    None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum OverviewsName {
+    Auto,
+    None,
+}
+
+impl OutputArguments {
+    fn into_spec(self) -> Result<RasterOutput, CliError> {
+        Ok(RasterOutput {
+            path: absolute(&self.output)?,
+            overwrite: self.overwrite,
+            dtype: self.dtype,
+            nodata: self.nodata,
+            compress: match self.compress {
+                CompressionName::Deflate => Compression::Deflate,
+                CompressionName::Lzw => Compression::Lzw,
+                CompressionName::Zstd => Compression::Zstd,
+                CompressionName::None => Compression::None,
+            },
+            blocksize: self.blocksize,
+            overviews: match self.overviews {
+                OverviewsName::Auto => Overviews::Auto,
+                OverviewsName::None => Overviews::None,
+            },
+        })
+    }
+}
+
+impl JobArguments {
+    /// Makes the spec of the job, with absolute paths.
+    pub(crate) fn into_spec(self) -> Result<JobSpec, CliError> {
+        let mut spec = match (&self.file, self.job) {
+            (Some(path), None) => read_file(path)?,
+            (None, Some(job)) => job.into_spec()?,
+            (Some(_), Some(_)) => {
+                let message = "give a job or a job file, not both".to_owned();
+                return Err(CliError::asked("spec-job", message));
+            }
+            (None, None) => {
+                let message =
+                    "no job given: name one, such as ndvi, or give -f job.toml; see --help";
+                return Err(CliError::asked("spec-job", message.to_owned()));
+            }
+        };
+        let options = &mut spec.options;
+        if let Some(priority) = self.priority {
+            options.priority = match priority {
+                PriorityName::High => Priority::High,
+                PriorityName::Normal => Priority::Normal,
+                PriorityName::Low => Priority::Low,
+            };
+        }
+        if let Some(max_attempts) = self.max_attempts {
+            options.retry = RetryPolicy {
+                max_attempts,
+                ..options.retry
+            };
+        }
+        let ms = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        options.task_timeout_ms = self.task_timeout.map(ms).or(options.task_timeout_ms);
+        options.deadline_ms = self.deadline.map(ms).or(options.deadline_ms);
+        Ok(spec)
+    }
+}
+
+impl JobCommand {
+    fn into_spec(self) -> Result<JobSpec, CliError> {
+        let (operation, output) = match self {
+            Self::Ndvi { red, nir, output } => {
+                let inputs = vec![input("N", &nir)?, input("R", &red)?];
+                let name = "NDVI".to_owned();
+                let operation = TaskOperation::Index {
+                    name,
+                    inputs,
+                    scale: 1.0,
+                    offset: 0.0,
+                };
+                (operation, Some(output.into_spec()?))
+            }
+            Self::Index {
+                name,
+                inputs,
+                scale,
+                offset,
+                output,
+            } => {
+                let inputs = named_inputs(&inputs)?;
+                let operation = TaskOperation::Index {
+                    name,
+                    inputs,
+                    scale,
+                    offset,
+                };
+                (operation, Some(output.into_spec()?))
+            }
+            Self::Calc {
+                inputs,
+                calc,
+                output,
+            } => {
+                let inputs = named_inputs(&inputs)?;
+                let operation = TaskOperation::Calc {
+                    inputs,
+                    expression: calc,
+                };
+                (operation, Some(output.into_spec()?))
+            }
+            Self::Convert { input, output } => {
+                let operation = TaskOperation::Convert {
+                    input: absolute(&input)?,
+                };
+                (operation, Some(output.into_spec()?))
+            }
+            Self::Tasks { operation, params } => {
+                let text = read_text(&params)?;
+                let tasks = TaskList::from_ndjson(&text).map_err(|error| {
+                    let cause = swath::job::failure::chain(&error);
+                    CliError::asked("spec-params", format!("{}: {cause}", params.display()))
+                })?;
+                (TaskOperation::Custom { operation, tasks }, None)
+            }
+        };
+        Ok(JobSpec {
+            version: SPEC_VERSION,
+            operation,
+            output,
+            options: JobOptions::default(),
+        })
+    }
+}
+
+fn read_text(path: &Path) -> Result<String, CliError> {
+    std::fs::read_to_string(path).map_err(|error| {
+        CliError::asked(
+            "spec-file",
+            format!("cannot read {}: {error}", path.display()),
+        )
+    })
+}
+
+/// Reads a job file; its relative paths are relative to the folder of the command, as on the command line.
+fn read_file(path: &Path) -> Result<JobSpec, CliError> {
+    let text = read_text(path)?;
+    let json = path
+        .extension()
+        .is_some_and(|extension| extension == "json");
+    let read = if json {
+        serde_json::from_str::<JobSpec>(&text).map_err(|error| error.to_string())
+    } else {
+        toml::from_str::<JobSpec>(&text).map_err(|error| error.to_string())
+    };
+    let mut spec = read.map_err(|error| {
+        CliError::asked(
+            "spec-file",
+            format!("{} is not a job: {error}", path.display()),
+        )
+    })?;
+    match &mut spec.operation {
+        TaskOperation::Index { inputs, .. } | TaskOperation::Calc { inputs, .. } => {
+            for input in inputs {
+                input.path = absolute(&input.path)?;
+            }
+        }
+        TaskOperation::Convert { input } => *input = absolute(input)?,
+        TaskOperation::Custom { .. } => {}
+    }
+    if let Some(output) = &mut spec.output {
+        output.path = absolute(&output.path)?;
+    }
+    Ok(spec)
+}
+
+fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError> {
+    let mut inputs: Vec<NamedInput> = Vec::with_capacity(texts.len());
+    for text in texts {
+        let (name, file) = text.split_once('=').ok_or_else(|| {
+            let message = format!("'{text}' is not NAME=FILE[@BAND], such as A=scene.tif@3");
+            CliError::asked("spec-input", message)
+        })?;
+        if inputs.iter().any(|input| input.name == name) {
+            return Err(CliError::asked(
+                "spec-input",
+                format!("input {name} is given twice"),
+            ));
+        }
+        inputs.push(input(name, file)?);
+    }
+    Ok(inputs)
+}
+
+/// Reads `FILE[@BAND]`. A file whose own name ends in `@` and digits is taken as it is.
+fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
+    let split = text.rsplit_once('@').filter(|(file, band)| {
+        !file.is_empty()
+            && !band.is_empty()
+            && band.bytes().all(|b| b.is_ascii_digit())
+            && !Path::new(text).exists()
+    });
+    let (file, band) = match split {
+        None => (text, 1),
+        Some((file, band)) => {
+            let number = band
+                .parse()
+                .ok()
+                .filter(|number| *number > 0)
+                .ok_or_else(|| {
+                    let message =
+                        format!("band {band} of {file} is not a band; bands count from 1");
+                    CliError::asked("spec-input", message)
+                })?;
+            (file, number)
+        }
+    };
+    Ok(NamedInput {
+        name: name.to_owned(),
+        path: absolute(file)?,
+        band,
+    })
+}
+
+/// Makes a path absolute, since workers have other folders; a URL stays as it is.
+fn absolute(path: &str) -> Result<String, CliError> {
+    if path.contains("://") {
+        return Ok(path.to_owned());
+    }
+    let absolute = std::path::absolute(path)
+        .map_err(|error| CliError::asked("spec-path", format!("path '{path}': {error}")))?;
+    absolute.into_os_string().into_string().map_err(|path| {
+        CliError::asked(
+            "spec-path",
+            format!("path {} is not UTF-8", Path::new(&path).display()),
+        )
+    })
+}

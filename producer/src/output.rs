@@ -1,0 +1,156 @@
+//! Tables for people, documents for machines.
+
+use serde::Serialize;
+use swath::client::JobProgress;
+use swath::job::Outcome;
+use swath::wire::WorkerState;
+
+/// Writes a document for machines.
+pub(crate) fn json<T: Serialize>(value: &T) {
+    match serde_json::to_string(value) {
+        Ok(text) => println!("{text}"),
+        Err(error) => eprintln!("swath: the result cannot be written as JSON: {error}"),
+    }
+}
+
+/// Writes rows under a header, columns aligned.
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
+    let width = |column: usize| {
+        let cells = rows
+            .iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count());
+        cells
+            .chain(header.get(column).map(|name| name.len()))
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..header.len()).map(width).collect();
+    let line = |cells: Vec<&str>| {
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        println!("{}", padded.join("  ").trim_end());
+    };
+    line(header.to_vec());
+    for row in rows {
+        line(row.iter().map(String::as_str).collect());
+    }
+}
+
+/// Writes a number of bytes for people.
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    let name = UNITS.get(unit).copied().unwrap_or("B");
+    if unit == 0 {
+        format!("{count} B")
+    } else {
+        format!("{value:.1} {name}")
+    }
+}
+
+/// A job, as machines read it.
+#[derive(Debug, Serialize)]
+pub(crate) struct JobDocument {
+    job: String,
+    title: String,
+    state: &'static str,
+    tasks: u64,
+    done: u64,
+    submitted_at_us: Option<i64>,
+    finished_at_us: Option<i64>,
+    stages: Vec<StageDocument>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<ErrorDocument>,
+}
+
+#[derive(Debug, Serialize)]
+struct StageDocument {
+    name: String,
+    tasks: u32,
+    done: u32,
+    published: u32,
+    retried: u64,
+    failed: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct ErrorDocument {
+    code: String,
+    message: String,
+    task: Option<String>,
+}
+
+impl From<&JobProgress> for JobDocument {
+    fn from(job: &JobProgress) -> Self {
+        let (done, tasks) = job.tasks();
+        let stage = |stage: &swath::job::StageProgress| StageDocument {
+            name: stage.name.clone(),
+            tasks: stage.tasks,
+            done: stage.done,
+            published: stage.published,
+            retried: stage.retried,
+            failed: stage.failed,
+        };
+        let error = match &job.outcome {
+            Some(Outcome::Failed { task, failure }) => Some(ErrorDocument {
+                code: failure.code.clone(),
+                message: failure.message.clone(),
+                task: task.map(|task| task.to_string()),
+            }),
+            _ => None,
+        };
+        Self {
+            job: job.job.to_string(),
+            title: job.title.clone(),
+            state: job.progress.state.name(),
+            tasks,
+            done,
+            submitted_at_us: job.progress.submitted_at.map(|at| at.0),
+            finished_at_us: job.progress.finished_at.map(|at| at.0),
+            stages: job.progress.stages.iter().map(stage).collect(),
+            error,
+        }
+    }
+}
+
+/// Returns the row of a worker.
+pub(crate) fn worker_row(worker: &WorkerState) -> Vec<String> {
+    let coordinates: Vec<_> = worker.coordinates.iter().map(ToString::to_string).collect();
+    vec![
+        worker.id.to_string(),
+        if worker.draining { "draining" } else { "up" }.to_owned(),
+        format!("{}/{}", worker.running.len(), worker.slots),
+        format!(
+            "{}/{}",
+            bytes(worker.memory_used_bytes),
+            bytes(worker.memory_bytes)
+        ),
+        bytes(worker.stored_bytes),
+        worker.succeeded.to_string(),
+        worker.failed.to_string(),
+        worker.flight.clone(),
+        coordinates.join(" "),
+    ]
+}
+
+/// The header of [`worker_row`].
+pub(crate) const WORKER_HEADER: [&str; 9] = [
+    "WORKER",
+    "STATE",
+    "RUNNING",
+    "MEMORY",
+    "STORED",
+    "DONE",
+    "FAILED",
+    "FLIGHT",
+    "COORDINATES",
+];

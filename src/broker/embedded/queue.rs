@@ -1,0 +1,229 @@
+//! One queue: messages by priority, leases with deadlines, pulls that wait.
+//!
+//! A message stays in `messages` until it is settled; the other collections hold keys, and a key
+//! whose message has moved on since is skipped.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout_at};
+
+use super::memory_of_ids::RecentIds;
+use super::{EmbeddedConfig, lock};
+use crate::broker::{Delivery, Error, Lease, Message};
+use crate::spec::Priority;
+
+/// A queue that can be waited for.
+#[derive(Debug)]
+pub(super) struct WaitingQueue {
+    name: char,
+    state: Mutex<LeasedQueue>,
+    /// Told whenever a message may have become ready.
+    ready: Notify,
+}
+
+impl WaitingQueue {
+    pub(super) fn new(name: char, lease: Duration, config: &EmbeddedConfig) -> Self {
+        Self {
+            name,
+            state: Mutex::new(LeasedQueue {
+                lease,
+                messages_max: config.queue_messages_max,
+                ids: RecentIds::new(config.duplicate_window),
+                next_key: 0,
+                messages: HashMap::new(),
+                again: Default::default(),
+                fresh: Default::default(),
+                due: BTreeSet::new(),
+            }),
+            ready: Notify::new(),
+        }
+    }
+
+    pub(super) fn publish(&self, messages: Vec<Message>) -> Result<(), Error> {
+        let recorded = lock(&self.state).publish(messages, Instant::now());
+        self.ready.notify_waiters();
+        recorded
+    }
+
+    pub(super) async fn pull(&self, max: usize, wait: Duration) -> Vec<Delivery> {
+        let deadline = Instant::now() + wait;
+        if max == 0 {
+            return Vec::new();
+        }
+        loop {
+            let told = self.ready.notified();
+            tokio::pin!(told);
+            // Listens before looking, so that no message comes unnoticed in between.
+            told.as_mut().enable();
+            let now = Instant::now();
+            let (found, due) = {
+                let mut state = lock(&self.state);
+                (state.take(self.name, max, now), state.next_due())
+            };
+            if !found.is_empty() || now >= deadline {
+                return found;
+            }
+            let until = due.map_or(deadline, |due| due.min(deadline));
+            // Whether told or due, the next round looks again.
+            let _ = timeout_at(until, told).await;
+        }
+    }
+
+    /// Returns the key of a lease of this queue.
+    pub(super) fn key_of(&self, lease: &Lease) -> Option<u64> {
+        lease.0.strip_prefix(self.name)?.parse().ok()
+    }
+
+    pub(super) fn extend(&self, key: u64) {
+        lock(&self.state).extend(key, Instant::now());
+    }
+
+    pub(super) fn remove(&self, key: u64) {
+        lock(&self.state).remove(key);
+    }
+
+    pub(super) fn retry(&self, key: u64, delay: Duration) {
+        lock(&self.state).retry(key, Instant::now() + delay);
+        self.ready.notify_waiters();
+    }
+}
+
+#[derive(Debug)]
+struct LeasedQueue {
+    lease: Duration,
+    messages_max: Option<u64>,
+    ids: RecentIds,
+    next_key: u64,
+    messages: HashMap<u64, Held>,
+    /// Keys delivered before, by priority; they go before the fresh ones of their priority.
+    again: [VecDeque<u64>; 3],
+    fresh: [VecDeque<u64>; 3],
+    /// When leases and delays end.
+    due: BTreeSet<(Instant, u64)>,
+}
+
+#[derive(Debug)]
+struct Held {
+    payload: Bytes,
+    priority: usize,
+    deliveries: u64,
+    /// `None` while it is ready, else when its lease or delay ends.
+    until: Option<Instant>,
+}
+
+impl LeasedQueue {
+    fn publish(&mut self, messages: Vec<Message>, now: Instant) -> Result<(), Error> {
+        for message in messages {
+            if self.ids.contains(&message.id, now) {
+                continue;
+            }
+            if let Some(max) = self.messages_max
+                && self.messages.len() as u64 >= max
+            {
+                let reason = format!("the queue holds {max} messages, its limit");
+                return Err(Error::Full { reason });
+            }
+            self.ids.insert(message.id, now);
+            let key = self.next_key;
+            self.next_key += 1;
+            let priority = rank(message.priority);
+            let held = Held {
+                payload: message.payload,
+                priority,
+                deliveries: 0,
+                until: None,
+            };
+            self.messages.insert(key, held);
+            if let Some(fresh) = self.fresh.get_mut(priority) {
+                fresh.push_back(key);
+            }
+        }
+        Ok(())
+    }
+
+    fn take(&mut self, name: char, max: usize, now: Instant) -> Vec<Delivery> {
+        self.end_due(now);
+        let mut found = Vec::new();
+        for (again, fresh) in self.again.iter_mut().zip(&mut self.fresh) {
+            while found.len() < max
+                && let Some(key) = again.pop_front().or_else(|| fresh.pop_front())
+            {
+                let Some(held) = self.messages.get_mut(&key).filter(|m| m.until.is_none()) else {
+                    continue;
+                };
+                let until = now + self.lease;
+                held.until = Some(until);
+                held.deliveries += 1;
+                self.due.insert((until, key));
+                found.push(Delivery {
+                    payload: held.payload.clone(),
+                    deliveries: held.deliveries,
+                    lease: Lease(format!("{name}{key}")),
+                });
+            }
+        }
+        found
+    }
+
+    /// Makes ready what was leased or delayed until now.
+    fn end_due(&mut self, now: Instant) {
+        while let Some((until, key)) = self.due.first().copied()
+            && until <= now
+        {
+            self.due.pop_first();
+            if let Some(held) = self.messages.get_mut(&key) {
+                held.until = None;
+                if let Some(again) = self.again.get_mut(held.priority) {
+                    again.push_back(key);
+                }
+            }
+        }
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.due.first().map(|(until, _)| *until)
+    }
+
+    /// Extends the lease of whoever holds the message now, as JetStream does; one that ran out
+    /// stays so.
+    fn extend(&mut self, key: u64, now: Instant) {
+        let until = now + self.lease;
+        if let Some(held) = self.messages.get_mut(&key)
+            && let Some(old) = held.until.as_mut()
+            && *old > now
+        {
+            self.due.remove(&(*old, key));
+            *old = until;
+            self.due.insert((until, key));
+        }
+    }
+
+    fn remove(&mut self, key: u64) {
+        if let Some(held) = self.messages.remove(&key)
+            && let Some(until) = held.until
+        {
+            self.due.remove(&(until, key));
+        }
+    }
+
+    fn retry(&mut self, key: u64, at: Instant) {
+        if let Some(held) = self.messages.get_mut(&key) {
+            if let Some(old) = held.until.replace(at) {
+                self.due.remove(&(old, key));
+            }
+            self.due.insert((at, key));
+        }
+    }
+}
+
+fn rank(priority: Priority) -> usize {
+    match priority {
+        Priority::High => 0,
+        Priority::Normal => 1,
+        Priority::Low => 2,
+    }
+}

@@ -1,0 +1,385 @@
+//! Pulls of one queue: three consumers, one a priority, asked over one inbox.
+//!
+//! A pull first asks for what is there (`no_wait`), and only when that is nothing leaves one request of
+//! one message at each consumer. Whatever is left open when a message comes is cancelled, so that no
+//! message goes to a worker which no longer waits for it; what crosses the cancellation is kept. A pull
+//! that is dropped midway leaves its state in the pool, where the next pull finds it.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_nats::{Message, StatusCode, Subscriber};
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep, sleep_until, timeout_at};
+
+use super::delivery::Facts;
+use super::layout::{Layout, consumer_name};
+use super::link::Link;
+use crate::broker::{Delivery, Error, Lease, Queue};
+use crate::spec::Priority;
+
+/// How long the server may take to say what is there.
+const ANSWER_MAX: Duration = Duration::from_secs(2);
+/// The longest that one request waits at a consumer; longer waits repeat it.
+const REQUEST_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Requests that wait long enough have heartbeats.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+const SILENCE_MAX: Duration = Duration::from_millis(2_500);
+/// Pause before asking again a server that could not answer.
+const PAUSE: Duration = Duration::from_millis(50);
+const ACTION: &str = "pull from a queue";
+
+/// The pulls of one queue, each with state of its own.
+#[derive(Debug)]
+pub(super) struct Pullers {
+    link: Link,
+    lease: Duration,
+    requests: [String; 3],
+    idle: Mutex<Vec<Puller>>,
+}
+
+impl Pullers {
+    pub(super) fn new(link: &Link, layout: &Layout, queue: Queue, lease: Duration) -> Self {
+        let stream = layout.queue_stream(queue);
+        Self {
+            link: link.clone(),
+            lease,
+            requests: Priority::ALL.map(|priority| {
+                let consumer = consumer_name(priority);
+                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}")
+            }),
+            idle: Mutex::default(),
+        }
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Puller>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) async fn pull(&self, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
+        if max == 0 {
+            return Ok(Vec::new());
+        }
+        let deadline = Instant::now() + wait;
+        let idle = self.idle().pop();
+        let mut lent = Lent {
+            home: self,
+            puller: Some(idle.unwrap_or_else(|| Puller::new(&self.link))),
+        };
+        match lent.puller.as_mut() {
+            Some(puller) => puller.pull(self, max, deadline).await,
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// Gives the puller back however the pull ends.
+struct Lent<'a> {
+    home: &'a Pullers,
+    puller: Option<Puller>,
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.home.idle().extend(self.puller.take());
+    }
+}
+
+#[derive(Debug)]
+struct Puller {
+    inbox: String,
+    subscriber: Option<Subscriber>,
+    connections: watch::Receiver<u64>,
+    next_token: u64,
+    open: Vec<Open>,
+    /// Deliveries received and not yet returned, with their priorities.
+    found: Vec<(usize, Delivery)>,
+    /// Which consumers had nothing when last asked.
+    known_empty: [bool; 3],
+    /// When it last looked at its inbox: what came long after is leased no more.
+    looked: Instant,
+}
+
+/// A request that the server has not ended.
+#[derive(Debug)]
+struct Open {
+    token: u64,
+    priority: usize,
+    left: usize,
+    heard: Instant,
+}
+
+/// Why requests cannot be relied on any more.
+#[derive(Debug, thiserror::Error)]
+enum Lost {
+    #[error("the server did not answer in time")]
+    Silence,
+    #[error("the connection was lost")]
+    Connection,
+    #[error("the server refused: {0}")]
+    Refused(String),
+    #[error("the connection is closed")]
+    Closed,
+}
+
+impl Puller {
+    fn new(link: &Link) -> Self {
+        Self {
+            inbox: String::new(),
+            subscriber: None,
+            connections: link.connections(),
+            next_token: 0,
+            open: Vec::new(),
+            found: Vec::new(),
+            known_empty: [false; 3],
+            looked: Instant::now(),
+        }
+    }
+
+    async fn pull(
+        &mut self,
+        home: &Pullers,
+        max: usize,
+        deadline: Instant,
+    ) -> Result<Vec<Delivery>, Error> {
+        // What a dropped pull left behind.
+        if !self.open.is_empty() || !self.found.is_empty() {
+            self.cancel(home.lease).await;
+        }
+        let mut answered = false;
+        loop {
+            let now = Instant::now();
+            let tried = if self.found.is_empty() && answered && now < deadline {
+                self.wait(home, deadline).await
+            } else if self.found.is_empty() {
+                self.ask(home, max).await
+            } else {
+                Ok(())
+            };
+            if !self.open.is_empty() {
+                self.cancel(home.lease).await;
+            }
+            if !self.found.is_empty() {
+                return Ok(self.most_urgent(home, max).await);
+            }
+            let late = Instant::now() >= deadline;
+            match tried {
+                // The requests that waited ended by themselves; or there was nothing at all.
+                Ok(()) if late => return Ok(Vec::new()),
+                Ok(()) => answered = true,
+                Err(lost) => {
+                    self.subscriber = None;
+                    answered = false;
+                    if late {
+                        return Err(Link::failed(ACTION, lost));
+                    }
+                    tracing::debug!(%lost, "pull requests made again");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Asks for what is there: first from the consumers up to the most urgent one that had
+    /// something last time, then, when they have nothing, from the others.
+    async fn ask(&mut self, home: &Pullers, max: usize) -> Result<(), Lost> {
+        let likely = self
+            .known_empty
+            .iter()
+            .position(|empty| !empty)
+            .unwrap_or(2);
+        let body = serde_json::json!({ "batch": max, "no_wait": true }).to_string();
+        for priorities in [0..likely + 1, likely + 1..3] {
+            for priority in priorities {
+                self.request(home, priority, max, &body).await?;
+            }
+            let until = Instant::now() + ANSWER_MAX;
+            while !self.open.is_empty() {
+                self.receive(until).await?;
+            }
+            if !self.found.is_empty() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Leaves a request for one message at every consumer, until a message comes or all have ended.
+    async fn wait(&mut self, home: &Pullers, deadline: Instant) -> Result<(), Lost> {
+        let wait = deadline
+            .saturating_duration_since(Instant::now())
+            .clamp(Duration::from_millis(5), REQUEST_WAIT_MAX);
+        let beats = wait > 2 * HEARTBEAT;
+        let mut body = serde_json::json!({ "batch": 1, "expires": nanos(wait) });
+        if beats && let Some(body) = body.as_object_mut() {
+            body.insert("idle_heartbeat".into(), nanos(HEARTBEAT).into());
+        }
+        let body = body.to_string();
+        for priority in 0..home.requests.len() {
+            self.request(home, priority, 1, &body).await?;
+        }
+        let ended_by = Instant::now() + wait + ANSWER_MAX;
+        while self.found.is_empty() && !self.open.is_empty() {
+            let heard = self.open.iter().map(|open| open.heard).min();
+            let until = match heard {
+                Some(heard) if beats => (heard + SILENCE_MAX).min(ended_by),
+                _ => ended_by,
+            };
+            self.receive(until).await?;
+        }
+        Ok(())
+    }
+
+    async fn request(
+        &mut self,
+        home: &Pullers,
+        priority: usize,
+        max: usize,
+        body: &str,
+    ) -> Result<(), Lost> {
+        let client = &home.link.client;
+        if self.subscriber.is_none() {
+            self.connections.borrow_and_update();
+            self.inbox = client.new_inbox();
+            let inbox = format!("{}.*", self.inbox);
+            let subscriber = client.subscribe(inbox).await.map_err(|_| Lost::Closed)?;
+            self.subscriber = Some(subscriber);
+        }
+        self.next_token += 1;
+        let token = self.next_token;
+        let Some(subject) = home.requests.get(priority) else {
+            return Ok(());
+        };
+        self.open.push(Open {
+            token,
+            priority,
+            left: max,
+            heard: Instant::now(),
+        });
+        let reply = format!("{}.{token}", self.inbox);
+        client
+            .publish_with_reply(subject.clone(), reply, body.to_owned().into())
+            .await
+            .map_err(|_| Lost::Closed)
+    }
+
+    /// Takes in what comes next: a delivery or the end of a request.
+    async fn receive(&mut self, until: Instant) -> Result<(), Lost> {
+        let Some(subscriber) = self.subscriber.as_mut() else {
+            return Err(Lost::Closed);
+        };
+        let message = tokio::select! {
+            biased;
+            message = subscriber.next() => message.ok_or(Lost::Closed)?,
+            _ = self.connections.changed() => return Err(Lost::Connection),
+            () = sleep_until(until) => return Err(Lost::Silence),
+        };
+        self.take(message)
+    }
+
+    fn take(&mut self, message: Message) -> Result<(), Lost> {
+        self.looked = Instant::now();
+        let Some(status) = message.status else {
+            self.take_delivery(message);
+            return Ok(());
+        };
+        let token = message
+            .subject
+            .rsplit('.')
+            .next()
+            .and_then(|t| t.parse::<u64>().ok());
+        let Some(index) = self.open.iter().position(|open| Some(open.token) == token) else {
+            // The end of a request given up before.
+            return Ok(());
+        };
+        if status == StatusCode::IDLE_HEARTBEAT {
+            if let Some(open) = self.open.get_mut(index) {
+                open.heard = self.looked;
+            }
+            return Ok(());
+        }
+        let open = self.open.swap_remove(index);
+        if status == StatusCode::NOT_FOUND || status == StatusCode::TIMEOUT {
+            self.set_empty(open.priority, true);
+            return Ok(());
+        }
+        let said = message.description.unwrap_or_default();
+        Err(Lost::Refused(format!("{status} {said}")))
+    }
+
+    fn take_delivery(&mut self, message: Message) {
+        let Some(reply) = message.reply else { return };
+        let Some(facts) = Facts::parse(&reply) else {
+            return;
+        };
+        let named = message.subject.rsplit('.').next();
+        let priority = Priority::ALL
+            .iter()
+            .position(|priority| Some(consumer_name(*priority)) == named)
+            .unwrap_or(1);
+        if let Some(index) = self.open.iter().position(|open| open.priority == priority)
+            && let Some(open) = self.open.get_mut(index)
+        {
+            open.heard = self.looked;
+            open.left = open.left.saturating_sub(1);
+            if open.left == 0 {
+                self.open.swap_remove(index);
+            }
+        }
+        self.set_empty(priority, false);
+        let delivery = Delivery {
+            payload: message.payload,
+            deliveries: facts.deliveries,
+            lease: Lease(reply.into_string()),
+        };
+        self.found.push((priority, delivery));
+    }
+
+    fn set_empty(&mut self, priority: usize, empty: bool) {
+        if let Some(known) = self.known_empty.get_mut(priority) {
+            *known = empty;
+        }
+    }
+
+    /// Takes back the requests that are still open, and takes in what crosses that on the wire.
+    async fn cancel(&mut self, lease: Duration) {
+        // After half a lease nobody knows how much of it is left; the server delivers it again.
+        if self.looked.elapsed() > lease / 2 {
+            self.found.clear();
+            self.open.clear();
+            self.subscriber = None;
+            return;
+        }
+        let until = Instant::now() + Duration::from_secs(1);
+        if let Some(subscriber) = self.subscriber.as_mut()
+            && subscriber.drain().await.is_ok()
+        {
+            while let Some(subscriber) = self.subscriber.as_mut()
+                && let Ok(Some(message)) = timeout_at(until, subscriber.next()).await
+            {
+                // The end of a request, whichever it is, is what is wanted here.
+                let _ = self.take(message);
+            }
+        }
+        self.open.clear();
+        self.subscriber = None;
+    }
+
+    /// Returns the most urgent deliveries and gives the others back.
+    async fn most_urgent(&mut self, home: &Pullers, max: usize) -> Vec<Delivery> {
+        self.found.sort_by_key(|(priority, _)| *priority);
+        while self.found.len() > max
+            && let Some((_, extra)) = self.found.pop()
+        {
+            // If it is lost, the lease ends by itself.
+            let _ = home.link.client.publish(extra.lease.0, "-NAK".into()).await;
+        }
+        let found = std::mem::take(&mut self.found);
+        found.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,241 @@
+//! What a program that uses the library calls: submit a job, follow it, collect its results.
+//!
+//! [`Client`] speaks of any job; [`Coordinator`] is the handle of one program's jobs, under the names that
+//! users of `oxigdal-distributed` know.
+
+mod coordinator;
+pub mod submit;
+pub mod watch;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+pub use coordinator::{Coordinator, CoordinatorConfig};
+pub use submit::SubmitOptions;
+pub use watch::JobProgress;
+
+use crate::broker::{self, Broker, DeadLetter, Signal};
+use crate::ids::{JobId, WorkerId};
+use crate::job::{Event, JobMachine, Payload};
+use crate::wire::{self, LogEntry, WorkerState};
+
+/// Says why a client could not do what it was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The broker failed.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
+    /// A record cannot be read or written.
+    #[error("a record of the job cannot be used")]
+    Wire(#[from] wire::Error),
+    /// There is no such job.
+    #[error("there is no job '{job}'; `swath jobs` lists those there are")]
+    NoSuchJob {
+        /// The job.
+        job: JobId,
+    },
+    /// A job of the same id exists, and asks for something else.
+    #[error("job '{job}' exists and is another one; choose another --id")]
+    IdTaken {
+        /// The job.
+        job: JobId,
+    },
+    /// The job has not ended, or did not succeed.
+    #[error("job '{job}' has no results: it {state}")]
+    NoResults {
+        /// The job.
+        job: JobId,
+        /// What it is doing.
+        state: String,
+    },
+    /// A blob that the log names is not there.
+    #[error("result '{name}' is missing on the broker")]
+    BlobMissing {
+        /// Its name.
+        name: String,
+    },
+    /// A result is not of the type asked for.
+    #[error("result of task {task} is of another type")]
+    ResultType {
+        /// The task.
+        task: u32,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+}
+
+/// A client of a cluster.
+#[derive(Debug, Clone)]
+pub struct Client {
+    broker: Arc<dyn Broker>,
+}
+
+/// One line of a table of jobs.
+#[derive(Debug, Clone)]
+pub struct JobSummary {
+    /// The job.
+    pub job: JobId,
+    /// Where it stands.
+    pub progress: JobProgress,
+}
+
+impl Client {
+    /// Makes a client on a broker.
+    #[must_use]
+    pub fn new(broker: Arc<dyn Broker>) -> Self {
+        Self { broker }
+    }
+
+    /// Returns the broker.
+    #[must_use]
+    pub fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
+    }
+
+    /// Returns where a job stands.
+    ///
+    /// # Errors
+    /// When there is no such job, or the broker fails.
+    pub async fn status(&self, job: &JobId) -> Result<JobProgress, Error> {
+        Ok(JobProgress::of(job, &self.replay(job).await?))
+    }
+
+    /// Folds a job's log into its machine.
+    async fn replay(&self, job: &JobId) -> Result<JobMachine, Error> {
+        let records = self.broker.read_log(job).await?;
+        if records.is_empty() {
+            return Err(Error::NoSuchJob { job: job.clone() });
+        }
+        let mut machine = JobMachine::new();
+        for record in records {
+            // A record that does not decode is left out by every reader alike.
+            if let Ok(entry) = wire::decode::<LogEntry>(&record.payload) {
+                for event in &entry.events {
+                    machine.apply(record.at, event);
+                }
+            }
+        }
+        Ok(machine)
+    }
+
+    /// Lists all jobs, the latest first.
+    ///
+    /// # Errors
+    /// When the broker fails.
+    pub async fn jobs(&self) -> Result<Vec<JobSummary>, Error> {
+        let mut jobs = Vec::new();
+        for job in self.broker.jobs().await? {
+            match self.status(&job).await {
+                Ok(progress) => jobs.push(JobSummary { job, progress }),
+                // Forgotten between the two requests.
+                Err(Error::NoSuchJob { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        jobs.sort_by_key(|summary| std::cmp::Reverse(summary.progress.progress.submitted_at));
+        Ok(jobs)
+    }
+
+    /// Lists the live workers.
+    ///
+    /// # Errors
+    /// When the broker fails.
+    pub async fn workers(&self) -> Result<Vec<WorkerState>, Error> {
+        let records = self.broker.workers().await?;
+        let mut workers: Vec<WorkerState> = records
+            .iter()
+            .filter_map(|record| wire::decode(&record.payload).ok())
+            .collect();
+        workers.sort_by(|a, b| a.id.cmp(&b.id));
+        Ok(workers)
+    }
+
+    /// Asks to cancel a job; a job that has ended is not changed.
+    ///
+    /// # Errors
+    /// When there is no such job, or the broker fails.
+    pub async fn cancel(&self, job: &JobId) -> Result<(), Error> {
+        if self.replay(job).await?.is_finished() {
+            return Ok(());
+        }
+        let entry = LogEntry {
+            events: vec![Event::CancelRequested],
+        };
+        Ok(self
+            .broker
+            .append(job, Some(format!("{job}.cancel")), wire::encode(&entry)?)
+            .await?)
+    }
+
+    /// Removes a job's log and blobs.
+    ///
+    /// # Errors
+    /// When there is no such job, it has not ended, or the broker fails.
+    pub async fn forget(&self, job: &JobId) -> Result<(), Error> {
+        let machine = self.replay(job).await?;
+        if !machine.is_finished() {
+            let state = "has not ended; cancel it first".to_owned();
+            return Err(Error::NoResults {
+                job: job.clone(),
+                state,
+            });
+        }
+        Ok(self.broker.forget(job).await?)
+    }
+
+    /// Asks a worker to finish what runs and leave.
+    ///
+    /// # Errors
+    /// When the broker fails.
+    pub async fn drain(&self, worker: &WorkerId) -> Result<(), Error> {
+        Ok(self.broker.signal(Signal::Drain(worker.clone())).await?)
+    }
+
+    /// Lists the dead letters.
+    ///
+    /// # Errors
+    /// When the broker fails.
+    pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
+        Ok(self.broker.dead_letters().await?)
+    }
+
+    /// Returns what the tasks of a queue returned, by task number, as JSON. Tasks that returned nothing are
+    /// left out.
+    ///
+    /// # Errors
+    /// When the job has not succeeded, or the broker fails.
+    pub async fn results(&self, job: &JobId) -> Result<Vec<(u32, Bytes)>, Error> {
+        let progress = self.status(job).await?;
+        if !progress.succeeded() {
+            return Err(Error::NoResults {
+                job: job.clone(),
+                state: progress.sentence(),
+            });
+        }
+        let mut found = std::collections::BTreeMap::new();
+        for record in self.broker.read_log(job).await? {
+            let Ok(entry) = wire::decode::<LogEntry>(&record.payload) else {
+                continue;
+            };
+            for event in entry.events {
+                if let Event::TaskSucceeded(success) = event {
+                    // The first success of a task counts.
+                    found.entry(success.task.index).or_insert(success.result);
+                }
+            }
+        }
+        let mut results = Vec::new();
+        for (task, result) in found {
+            match result {
+                None => {}
+                Some(Payload::Inline(bytes)) => results.push((task, bytes)),
+                Some(Payload::Blob(name)) => {
+                    let blob = self.broker.get_blob(job, &name).await?;
+                    results.push((task, blob.ok_or(Error::BlobMissing { name })?));
+                }
+            }
+        }
+        Ok(results)
+    }
+}

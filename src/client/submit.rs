@@ -1,0 +1,116 @@
+//! Submitting a job.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::{Client, Error};
+use crate::broker::{Message, Queue};
+use crate::ids::JobId;
+use crate::job::{Event, Payload, Submission};
+use crate::spec::{JobSpec, TaskOperation};
+use crate::wire::{self, JobMessage, LogEntry};
+
+/// How to submit.
+#[derive(Debug, Clone, Default)]
+pub struct SubmitOptions {
+    /// The job's id; a second submit of the same job under the same id is the same job. Default a new one.
+    pub id: Option<JobId>,
+}
+
+impl Client {
+    /// Enqueues a job, durably; returns its id.
+    ///
+    /// The log's first record is written before the queue's message: a submit that dies between the two is
+    /// sent again under the same id.
+    ///
+    /// # Errors
+    /// When the broker fails, or another job has the id.
+    pub async fn submit(&self, spec: &JobSpec, options: SubmitOptions) -> Result<JobId, Error> {
+        let job = match options.id {
+            Some(id) => id,
+            None => new_id(),
+        };
+        let bytes = wire::encode(spec)?;
+        let is_new = self.submit_log(&job, spec, bytes).await?;
+        if is_new {
+            let message = Message {
+                id: format!("job.{job}"),
+                payload: wire::encode(&JobMessage { job: job.clone() })?,
+                priority: spec.options.priority,
+            };
+            self.broker.publish(Queue::Jobs, vec![message]).await?;
+        }
+        Ok(job)
+    }
+
+    /// Appends `Submitted`; returns whether the job still wants a coordinator.
+    async fn submit_log(
+        &self,
+        job: &JobId,
+        spec: &JobSpec,
+        bytes: bytes::Bytes,
+    ) -> Result<bool, Error> {
+        // An id that was given may have been submitted before.
+        match self.replay(job).await {
+            Ok(machine) => {
+                let known = match machine.submission().map(|submission| &submission.spec) {
+                    Some(Payload::Inline(known)) => Some(known.clone()),
+                    Some(Payload::Blob(name)) => self.broker.get_blob(job, name).await?,
+                    None => None,
+                };
+                if known.as_ref() != Some(&bytes) {
+                    return Err(Error::IdTaken { job: job.clone() });
+                }
+                return Ok(!machine.is_finished());
+            }
+            Err(Error::NoSuchJob { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        let spec_payload = if bytes.len() < self.broker.payload_limit() / 2 {
+            Payload::Inline(bytes)
+        } else {
+            self.broker.put_blob(job, "spec", bytes).await?;
+            Payload::Blob("spec".to_owned())
+        };
+        let submission = Submission {
+            spec: spec_payload,
+            title: title(spec),
+            options: spec.options,
+            seed: rand::random(),
+        };
+        let entry = LogEntry {
+            events: vec![Event::Submitted(submission)],
+        };
+        let id = Some(format!("{job}.submitted"));
+        self.broker.append(job, id, wire::encode(&entry)?).await?;
+        Ok(true)
+    }
+}
+
+/// Makes an id that sorts by time.
+fn new_id() -> JobId {
+    let time = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let stamp = uuid::Timestamp::from_unix_time(time.as_secs(), time.subsec_nanos(), 0, 0);
+    let id = uuid::Uuid::new_v7(stamp).simple().to_string();
+    JobId::new(id).unwrap_or_else(|_| unreachable!("32 hexadecimal digits are an id"))
+}
+
+fn title(spec: &JobSpec) -> String {
+    let what = match &spec.operation {
+        TaskOperation::Index { name, .. } => format!("index {name}"),
+        TaskOperation::Calc { expression, .. } => {
+            format!("calc {}", expression.chars().take(40).collect::<String>())
+        }
+        TaskOperation::Convert { input } => format!("convert {}", file_name(input)),
+        TaskOperation::Custom { operation, tasks } => format!("{} x {operation}", tasks.len()),
+    };
+    match &spec.output {
+        Some(output) => format!("{what} -> {}", file_name(&output.path)),
+        None => what,
+    }
+}
+
+fn file_name(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}

@@ -1,0 +1,140 @@
+//! Following a job.
+
+use futures::stream::{self, BoxStream, StreamExt};
+
+use super::{Client, Error};
+use crate::broker::LogStream;
+use crate::ids::JobId;
+use crate::job::{JobMachine, Outcome, Progress};
+use crate::wire::{self, LogEntry};
+
+/// Where a job stands.
+#[derive(Debug, Clone)]
+pub struct JobProgress {
+    /// The job.
+    pub job: JobId,
+    /// A few words: the operation and its output.
+    pub title: String,
+    /// Counts and times.
+    pub progress: Progress,
+    /// How it ended, once it has.
+    pub outcome: Option<Outcome>,
+}
+
+impl JobProgress {
+    pub(crate) fn of(job: &JobId, machine: &JobMachine) -> Self {
+        let title = machine
+            .submission()
+            .map(|s| s.title.clone())
+            .unwrap_or_default();
+        let outcome = machine
+            .is_finished()
+            .then(|| machine.outcome().cloned())
+            .flatten();
+        Self {
+            job: job.clone(),
+            title,
+            progress: machine.progress(),
+            outcome,
+        }
+    }
+
+    /// Tells whether the job has ended.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Tells whether the job has ended well.
+    #[must_use]
+    pub fn succeeded(&self) -> bool {
+        matches!(self.outcome, Some(Outcome::Succeeded))
+    }
+
+    /// Returns the number of tasks done and the number of tasks, of all stages known.
+    #[must_use]
+    pub fn tasks(&self) -> (u64, u64) {
+        self.progress
+            .stages
+            .iter()
+            .fold((0, 0), |(done, all), stage| {
+                (done + u64::from(stage.done), all + u64::from(stage.tasks))
+            })
+    }
+
+    /// Says in a few words what the job is doing, to follow "it".
+    #[must_use]
+    pub fn sentence(&self) -> String {
+        match &self.outcome {
+            None => {
+                let (done, all) = self.tasks();
+                format!(
+                    "is {} ({done} of {all} tasks done)",
+                    self.progress.state.name()
+                )
+            }
+            Some(Outcome::Succeeded) => "succeeded".to_owned(),
+            Some(Outcome::Cancelled) => "was cancelled".to_owned(),
+            Some(Outcome::Failed { failure, .. }) => format!("failed: {failure}"),
+        }
+    }
+}
+
+impl Client {
+    /// Follows a job: an item whenever something is recorded, several records in one item when they come
+    /// fast; the last item is the end of the job.
+    ///
+    /// # Errors
+    /// When there is no such job, or the broker fails.
+    pub async fn watch(
+        &self,
+        job: &JobId,
+    ) -> Result<BoxStream<'static, Result<JobProgress, Error>>, Error> {
+        // A tail of a job that is not there would wait for ever.
+        if self.broker.read_log(job).await?.is_empty() {
+            return Err(Error::NoSuchJob { job: job.clone() });
+        }
+        let log = self.broker.tail(job).await?;
+        let state = Some((log, JobMachine::new(), job.clone()));
+        let follow = |state: Option<(LogStream, JobMachine, JobId)>| async move {
+            let (mut log, mut machine, job) = state?;
+            let mut next = log.next().await;
+            loop {
+                match next {
+                    None => return None,
+                    Some(Err(error)) => return Some((Err(error.into()), None)),
+                    Some(Ok(record)) => {
+                        if let Ok(entry) = wire::decode::<LogEntry>(&record.payload) {
+                            for event in &entry.events {
+                                machine.apply(record.at, event);
+                            }
+                        }
+                    }
+                }
+                if machine.is_finished() {
+                    return Some((Ok(JobProgress::of(&job, &machine)), None));
+                }
+                match futures::FutureExt::now_or_never(log.next()) {
+                    Some(ready) => next = ready,
+                    None => break,
+                }
+            }
+            let progress = JobProgress::of(&job, &machine);
+            Some((Ok(progress), Some((log, machine, job))))
+        };
+        Ok(stream::unfold(state, follow).boxed())
+    }
+
+    /// Waits until a job has ended.
+    ///
+    /// # Errors
+    /// When there is no such job, or the broker fails.
+    pub async fn wait(&self, job: &JobId) -> Result<JobProgress, Error> {
+        let mut progress = self.watch(job).await?;
+        let mut last = None;
+        while let Some(item) = progress.next().await {
+            last = Some(item?);
+        }
+        last.ok_or_else(|| Error::NoSuchJob { job: job.clone() })
+    }
+}

@@ -1,0 +1,359 @@
+//! Drives one job: tail → apply → carry out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use tokio::sync::watch;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::live::LiveWorkers;
+use super::{Error, plan, publish};
+use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
+use crate::ids::{Attempt, JobId, TaskId};
+use crate::io::source::Sources;
+use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
+use crate::plan::{Plan, StageWork};
+use crate::spec::JobSpec;
+use crate::time::Timestamp;
+use crate::wire::{self, LogEntry};
+
+/// Log records applied before their commands are carried out.
+const RECORDS_AT_ONCE: usize = 1024;
+
+/// How driving a job ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum End {
+    /// The job has ended, and all that follows from it is done.
+    Finished,
+    /// The job has no log (any more).
+    NoSuchJob,
+}
+
+/// Drives a job to its end.
+pub(crate) async fn drive(
+    job: &JobId,
+    broker: &Arc<dyn Broker>,
+    sources: &Sources,
+    mut live: watch::Receiver<LiveWorkers>,
+) -> Result<End, Error> {
+    let past = broker.read_log(job).await?;
+    let Some(seen) = past.last().map(|record| record.sequence) else {
+        return Ok(End::NoSuchJob);
+    };
+    let mut driver = Driver::new(job, broker, sources);
+    for record in &past {
+        driver.apply(record);
+    }
+    if past.len() > 1 {
+        info!(records = past.len(), "took the job over");
+    }
+    // What was asked for before may not have been carried out: carry out what is not answered.
+    driver.commands = driver.machine.outstanding();
+    driver.last = None;
+    let new = broker.tail(job).await?.filter(move |record| {
+        let old = record.as_ref().is_ok_and(|record| record.sequence <= seen);
+        std::future::ready(!old)
+    });
+    let mut log: LogStream = new.boxed();
+    loop {
+        if driver.carry_out().await? {
+            return Ok(End::Finished);
+        }
+        let alive = live.borrow_and_update().clone();
+        driver.report_lost(&alive).await?;
+        let alarm = driver.alarms.first_key_value().map(|(at, _)| *at);
+        let asleep = async {
+            match alarm {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            record = log.next() => {
+                driver.apply(&record.ok_or(Error::LogEnded)??);
+                driver.apply_ready(&mut log)?;
+            }
+            () = asleep => driver.ring(),
+            changed = live.changed() => if changed.is_err() {
+                // The service is going down; its select ends this future.
+                std::future::pending::<()>().await;
+            },
+        }
+    }
+}
+
+/// What waits for a moment.
+#[derive(Debug, Clone, Copy)]
+enum Alarm {
+    Publish(TaskId, Attempt),
+    Deadline,
+}
+
+struct Driver<'a> {
+    job: &'a JobId,
+    broker: &'a Arc<dyn Broker>,
+    sources: &'a Sources,
+    machine: JobMachine,
+    spec: Option<Arc<JobSpec>>,
+    plan: Option<Arc<Plan>>,
+    commands: Vec<Command>,
+    alarms: BTreeMap<Instant, Vec<Alarm>>,
+    due: Vec<(TaskId, Attempt)>,
+    deadline_rang: bool,
+    /// When the last record was recorded, by the broker's clock, and when it was seen, by ours.
+    last: Option<(Timestamp, Instant)>,
+    slots_told: u32,
+    lost_told: BTreeSet<(crate::ids::WorkerId, crate::ids::Incarnation)>,
+}
+
+impl<'a> Driver<'a> {
+    fn new(job: &'a JobId, broker: &'a Arc<dyn Broker>, sources: &'a Sources) -> Self {
+        Self {
+            job,
+            broker,
+            sources,
+            machine: JobMachine::new(),
+            spec: None,
+            plan: None,
+            commands: Vec::new(),
+            alarms: BTreeMap::new(),
+            due: Vec::new(),
+            deadline_rang: false,
+            last: None,
+            slots_told: 0,
+            lost_told: BTreeSet::new(),
+        }
+    }
+
+    /// Applies a record; its commands wait in `self.commands`. A record that does not decode is left out by every
+    /// coordinator alike.
+    fn apply(&mut self, record: &LogRecord) {
+        self.last = Some((record.at, Instant::now()));
+        match wire::decode::<LogEntry>(&record.payload) {
+            Ok(entry) => {
+                for event in &entry.events {
+                    self.commands.extend(self.machine.apply(record.at, event));
+                }
+            }
+            Err(error) => warn!(%error, sequence = record.sequence, "a log record was left out"),
+        }
+    }
+
+    /// Applies the records that are there already, so that their commands go out together.
+    fn apply_ready(&mut self, log: &mut LogStream) -> Result<(), Error> {
+        for _ in 0..RECORDS_AT_ONCE {
+            match futures::FutureExt::now_or_never(log.next()) {
+                Some(record) => self.apply(&record.ok_or(Error::LogEnded)??),
+                None => break,
+            }
+        }
+        Ok(())
+    }
+
+    fn ring(&mut self) {
+        let now = Instant::now();
+        while let Some(entry) = self.alarms.first_entry() {
+            if *entry.key() > now {
+                break;
+            }
+            for alarm in entry.remove() {
+                match alarm {
+                    Alarm::Publish(task, attempt) => self.due.push((task, attempt)),
+                    Alarm::Deadline => self.deadline_rang = true,
+                }
+            }
+        }
+    }
+
+    /// Carries out all commands; returns whether the job is over.
+    async fn carry_out(&mut self) -> Result<bool, Error> {
+        let mut over = false;
+        let mut finish = None;
+        for command in std::mem::take(&mut self.commands) {
+            match command {
+                Command::Plan => self.make_plan().await?,
+                Command::Publish {
+                    task,
+                    attempt,
+                    not_before,
+                } => {
+                    self.at(not_before, Alarm::Publish(task, attempt));
+                }
+                Command::WatchDeadline { at } => self.at(at, Alarm::Deadline),
+                Command::Finish(outcome) => finish = Some(outcome),
+                Command::Release => over = true,
+            }
+        }
+        if over {
+            self.end().await?;
+            return Ok(true);
+        }
+        if let Some(outcome) = finish {
+            return self
+                .append("finished", Event::Finished(outcome))
+                .await
+                .map(|()| false);
+        }
+        if std::mem::take(&mut self.deadline_rang) {
+            self.append("deadline", Event::DeadlineReached).await?;
+        }
+        self.publish_due().await?;
+        Ok(false)
+    }
+
+    /// Sets an alarm for a moment of the broker's clock. The wait is counted from the record that asked for it,
+    /// where there is one, so that it does not matter how far our clock is off.
+    fn at(&mut self, moment: Timestamp, alarm: Alarm) {
+        let (from, base) = self.last.unwrap_or_else(|| {
+            (
+                Timestamp::from_system(std::time::SystemTime::now()),
+                Instant::now(),
+            )
+        });
+        let wait = moment.since(from);
+        match (wait, alarm) {
+            (Duration::ZERO, Alarm::Publish(task, attempt)) => self.due.push((task, attempt)),
+            (Duration::ZERO, Alarm::Deadline) => self.deadline_rang = true,
+            (wait, alarm) => self.alarms.entry(base + wait).or_default().push(alarm),
+        }
+    }
+
+    async fn publish_due(&mut self) -> Result<(), Error> {
+        if self.due.is_empty() {
+            return Ok(());
+        }
+        let (spec, plan) = (self.spec().await?, self.plan().await?);
+        let mut messages: Vec<Message> = Vec::with_capacity(self.due.len());
+        for task in std::mem::take(&mut self.due) {
+            let made = publish::task_message(
+                self.job,
+                &**self.broker,
+                (&spec, &plan),
+                &self.machine,
+                task,
+            );
+            messages.extend(made.await?);
+        }
+        debug!(tasks = messages.len(), "publishing tasks");
+        Ok(self.broker.publish(Queue::Tasks, messages).await?)
+    }
+
+    async fn make_plan(&mut self) -> Result<(), Error> {
+        let planned = match self.spec().await {
+            Ok(spec) => plan::make_plan(&spec, self.sources).await,
+            // No coordinator can read it: the job ends here, instead of going round for ever.
+            Err(error @ (Error::Wire(wire::Error::Decode { .. }) | Error::BlobMissing { .. })) => {
+                Err(Failure::of(FailureClass::Fatal, "spec-unreadable", &error))
+            }
+            Err(error) => return Err(error),
+        };
+        let event = match planned {
+            Ok(plan) => {
+                let stages = plan.shapes();
+                let bytes = wire::encode(&plan)?;
+                let plan = publish::place(self.job, &**self.broker, "plan", bytes).await?;
+                Event::Planned { stages, plan }
+            }
+            Err(failure) => {
+                info!(reason = failure.message, "the job cannot be planned");
+                Event::PlanFailed(failure)
+            }
+        };
+        self.append("planned", event).await
+    }
+
+    async fn spec(&mut self) -> Result<Arc<JobSpec>, Error> {
+        if let Some(spec) = &self.spec {
+            return Ok(Arc::clone(spec));
+        }
+        let submission = self.machine.submission().ok_or(Error::Bug {
+            what: "a job that was not submitted",
+        })?;
+        let bytes = publish::fetch(self.job, &**self.broker, &submission.spec).await?;
+        let spec = Arc::new(wire::decode::<JobSpec>(&bytes)?);
+        self.spec = Some(Arc::clone(&spec));
+        Ok(spec)
+    }
+
+    async fn plan(&mut self) -> Result<Arc<Plan>, Error> {
+        if let Some(plan) = &self.plan {
+            return Ok(Arc::clone(plan));
+        }
+        let payload = self.machine.plan().ok_or(Error::Bug {
+            what: "a task before the plan",
+        })?;
+        let bytes = publish::fetch(self.job, &**self.broker, payload).await?;
+        let plan = Arc::new(wire::decode::<Plan>(&bytes)?);
+        self.plan = Some(Arc::clone(&plan));
+        Ok(plan)
+    }
+
+    /// Records which workers are gone that hold partitions still needed, and how many slots there are.
+    async fn report_lost(&mut self, live: &LiveWorkers) -> Result<(), Error> {
+        if self.machine.is_finished() || !live.settled && live.slots == 0 {
+            return Ok(());
+        }
+        let mut events = Vec::new();
+        if live.slots != self.slots_told {
+            self.slots_told = live.slots;
+            events.push(Event::Capacity { slots: live.slots });
+        }
+        for holder in self.machine.holders() {
+            let key = (holder.id.clone(), holder.incarnation);
+            if live.is_lost(&holder.id, holder.incarnation) && self.lost_told.insert(key) {
+                warn!(worker = %holder.id, "a worker with needed partitions is lost");
+                let (worker, incarnation) = (holder.id.clone(), holder.incarnation);
+                events.push(Event::WorkerLost {
+                    worker,
+                    incarnation,
+                });
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        let payload = wire::encode(&LogEntry { events })?;
+        Ok(self.broker.append(self.job, None, payload).await?)
+    }
+
+    async fn append(&self, what: &str, event: Event) -> Result<(), Error> {
+        let payload = wire::encode(&LogEntry {
+            events: vec![event],
+        })?;
+        let id = format!("{}.{what}", self.job);
+        Ok(self.broker.append(self.job, Some(id), payload).await?)
+    }
+
+    /// Does what follows from the end of a job.
+    async fn end(&mut self) -> Result<(), Error> {
+        self.broker
+            .signal(Signal::Release(self.job.clone()))
+            .await?;
+        let outcome = self.machine.outcome().cloned();
+        match &outcome {
+            Some(Outcome::Succeeded) => info!("the job succeeded"),
+            Some(Outcome::Failed { failure, .. }) => {
+                warn!(reason = failure.message, "the job failed");
+            }
+            Some(Outcome::Cancelled) => info!("the job was cancelled"),
+            None => {
+                return Err(Error::Bug {
+                    what: "a job released before its end",
+                });
+            }
+        }
+        if !matches!(outcome, Some(Outcome::Succeeded)) && self.machine.plan().is_some() {
+            let plan = self.plan().await?;
+            for stage in &plan.stages {
+                if let StageWork::Commit { path, .. } = &stage.work {
+                    crate::io::commit::sweep(Path::new(path), self.job);
+                }
+            }
+        }
+        Ok(())
+    }
+}

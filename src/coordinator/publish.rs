@@ -1,0 +1,144 @@
+//! Makes the messages of tasks.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+
+use super::Error;
+use crate::broker::{Broker, Message};
+use crate::ids::{Attempt, JobId, StageId, TaskId, WorkerRef};
+use crate::job::{JobMachine, Payload};
+use crate::plan::{Plan, Stage};
+use crate::spec::{JobSpec, TaskOperation};
+use crate::wire::message::TaskInputs;
+use crate::wire::{self, InputStage, TaskMessage};
+
+/// Part of the broker's payload limit that one message may fill with inputs.
+const INPUTS_SHARE: usize = 2;
+
+/// Makes the message of one try of a task, or `None` when its inputs do not stand (any more): the machine
+/// asks again when they do.
+pub(crate) async fn task_message(
+    job: &JobId,
+    broker: &dyn Broker,
+    (spec, plan): (&JobSpec, &Plan),
+    machine: &JobMachine,
+    (task, attempt): (TaskId, Attempt),
+) -> Result<Option<Message>, Error> {
+    let stage = plan.stages.get(task.stage.0 as usize).ok_or(Error::Bug {
+        what: "a task of a stage that the plan has not",
+    })?;
+    let Some(inputs) = winners(plan, machine, task) else {
+        return Ok(None);
+    };
+    let inputs = place_inputs(job, broker, inputs, (task, attempt)).await?;
+    let message = message(job, spec, stage, (task, attempt), inputs)?;
+    Ok(Some(Message {
+        id: format!("{job}.{}.{}.{attempt}", task.stage, task.index),
+        payload: wire::encode(&message)?,
+        priority: spec.options.priority,
+    }))
+}
+
+fn message(
+    job: &JobId,
+    spec: &JobSpec,
+    stage: &Stage,
+    (task, attempt): (TaskId, Attempt),
+    inputs: TaskInputs,
+) -> Result<TaskMessage, Error> {
+    let params = match &spec.operation {
+        TaskOperation::Custom { tasks, .. } => tasks
+            .get(task.index as usize)
+            .ok_or(Error::Bug {
+                what: "a task without parameters",
+            })?
+            .as_bytes()
+            .to_vec(),
+        _ => Vec::new(),
+    };
+    Ok(TaskMessage {
+        job: job.clone(),
+        task,
+        attempt,
+        priority: spec.options.priority,
+        work: stage.work.clone(),
+        params,
+        inputs,
+        memory_bytes: stage.memory_bytes,
+        timeout_ms: spec.options.task_timeout_ms,
+    })
+}
+
+/// Finds the winning executions that a task reads.
+fn winners(plan: &Plan, machine: &JobMachine, task: TaskId) -> Option<Vec<InputStage>> {
+    plan.task_inputs(task.stage, task.index)
+        .into_iter()
+        .map(|(stage, tasks)| input_stage(machine, stage, tasks))
+        .collect()
+}
+
+fn input_stage(machine: &JobMachine, stage: StageId, tasks: Vec<u32>) -> Option<InputStage> {
+    let mut numbers: BTreeMap<&WorkerRef, u32> = BTreeMap::new();
+    let mut workers = Vec::new();
+    let mut winners = Vec::with_capacity(tasks.len());
+    for index in tasks {
+        let (worker, execution) = machine.winner(TaskId { stage, index })?;
+        let number = *numbers.entry(worker).or_insert_with(|| {
+            workers.push(worker.clone());
+            u32::try_from(workers.len() - 1).unwrap_or(u32::MAX)
+        });
+        winners.push((index, execution, number));
+    }
+    Some(InputStage {
+        stage,
+        workers,
+        winners,
+    })
+}
+
+/// Puts inputs into the message, or behind a blob when there are very many.
+async fn place_inputs(
+    job: &JobId,
+    broker: &dyn Broker,
+    inputs: Vec<InputStage>,
+    (task, attempt): (TaskId, Attempt),
+) -> Result<TaskInputs, Error> {
+    let count: usize = inputs.iter().map(|stage| stage.winners.len()).sum();
+    // 24 bytes hold a winner in MessagePack at most; the workers are few.
+    if count * 24 < broker.payload_limit() / INPUTS_SHARE {
+        return Ok(TaskInputs::Here(inputs));
+    }
+    let name = format!("inputs-{}-{}-{attempt}", task.stage, task.index);
+    broker.put_blob(job, &name, wire::encode(&inputs)?).await?;
+    Ok(TaskInputs::There(Payload::Blob(name)))
+}
+
+/// Puts bytes into the record itself, or behind a blob when they are large.
+pub(crate) async fn place(
+    job: &JobId,
+    broker: &dyn Broker,
+    name: &str,
+    bytes: Bytes,
+) -> Result<Payload, Error> {
+    if bytes.len() < broker.payload_limit() / INPUTS_SHARE {
+        return Ok(Payload::Inline(bytes));
+    }
+    broker.put_blob(job, name, bytes).await?;
+    Ok(Payload::Blob(name.to_owned()))
+}
+
+/// Reads a payload, wherever it is.
+pub(crate) async fn fetch(
+    job: &JobId,
+    broker: &dyn Broker,
+    payload: &Payload,
+) -> Result<Bytes, Error> {
+    match payload {
+        Payload::Inline(bytes) => Ok(bytes.clone()),
+        Payload::Blob(name) => broker
+            .get_blob(job, name)
+            .await?
+            .ok_or_else(|| Error::BlobMissing { name: name.clone() }),
+    }
+}

@@ -1,0 +1,642 @@
+//! What every exchange promises: the same cases for a partition of this process and for one behind Flight.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    Array, ArrayRef, BinaryArray, BinaryViewArray, BooleanArray, DictionaryArray,
+    FixedSizeBinaryArray, Float32Array, ListArray, NullArray, RecordBatch, StringArray,
+    StringViewArray, StructArray, UInt64Array,
+};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use futures::{StreamExt, TryStreamExt};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::ids::{ExecutionId, Incarnation, JobId, StageId, TaskId, WorkerId, WorkerRef};
+
+/// A folder for one test; removed with all that is in it.
+pub(super) struct TestDir(PathBuf);
+
+impl TestDir {
+    pub(super) fn new() -> Self {
+        let name = format!("swath-exchange-test-{}", uuid::Uuid::now_v7().simple());
+        Self(std::env::temp_dir().join(name))
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+
+    pub(super) fn store(&self, memory_bytes: u64, disk_bytes: u64) -> Arc<PartitionStore> {
+        PartitionStore::new(StoreConfig {
+            memory_bytes,
+            dir: self.0.clone(),
+            disk_bytes,
+            max_age: Duration::from_secs(60),
+        })
+        .unwrap()
+    }
+
+    /// Lists the partition files of all stores under this folder.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        let mut files = vec![];
+        for folder in std::fs::read_dir(&self.0).unwrap().flatten() {
+            for file in std::fs::read_dir(folder.path())
+                .into_iter()
+                .flatten()
+                .flatten()
+            {
+                let path = file.path();
+                if path
+                    .extension()
+                    .is_some_and(|extension| extension == "partition")
+                {
+                    files.push(path);
+                }
+            }
+        }
+        files
+    }
+}
+
+impl Drop for TestDir {
+    fn drop(&mut self) {
+        drop(std::fs::remove_dir_all(&self.0));
+    }
+}
+
+pub(super) fn worker(name: &str, incarnation: u64, flight: &str) -> WorkerRef {
+    WorkerRef {
+        id: WorkerId::new(name).unwrap(),
+        incarnation: Incarnation(incarnation),
+        flight: flight.to_owned(),
+    }
+}
+
+pub(super) fn key(job: &str, execution: u64, partition: u32) -> PartitionKey {
+    PartitionKey {
+        job: JobId::new(job).unwrap(),
+        task: TaskId {
+            stage: StageId(1),
+            index: 2,
+        },
+        execution: ExecutionId(execution),
+        partition,
+    }
+}
+
+/// A Flight server of a store, on a port of its own.
+pub(super) struct Served {
+    pub(super) flight: String,
+    pub(super) shutdown: CancellationToken,
+    pub(super) ended: JoinHandle<Result<(), Error>>,
+}
+
+pub(super) async fn serve(store: &Arc<PartitionStore>, grace: Duration) -> Served {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let flight = listener.local_addr().unwrap().to_string();
+    let shutdown = CancellationToken::new();
+    let config = FlightConfig {
+        grace,
+        ..FlightConfig::default()
+    };
+    let serving = FlightServer::serve(listener, Arc::clone(store), shutdown.clone(), config);
+    Served {
+        flight,
+        shutdown,
+        ended: tokio::spawn(serving),
+    }
+}
+
+/// A writer's store, and an exchange that reads from it.
+pub(super) struct Rig {
+    pub(super) store: Arc<PartitionStore>,
+    pub(super) exchange: Arc<FlightExchange>,
+    pub(super) worker: WorkerRef,
+    pub(super) served: Option<Served>,
+    pub(super) dir: TestDir,
+}
+
+pub(super) async fn local(memory_bytes: u64, disk_bytes: u64) -> Rig {
+    let dir = TestDir::new();
+    let store = dir.store(memory_bytes, disk_bytes);
+    let worker = worker("writer", 1, "");
+    let exchange = FlightExchange::new(Arc::clone(&store), worker.clone(), FetchConfig::default());
+    Rig {
+        store,
+        exchange,
+        worker,
+        served: None,
+        dir,
+    }
+}
+
+pub(super) async fn flight(memory_bytes: u64, disk_bytes: u64) -> Rig {
+    let dir = TestDir::new();
+    let store = dir.store(memory_bytes, disk_bytes);
+    let served = serve(&store, Duration::ZERO).await;
+    let worker = worker("writer", 1, &served.flight);
+    let config = FetchConfig {
+        idle_timeout: Duration::from_secs(20),
+        ..FetchConfig::default()
+    };
+    // The reader has the writer's name: only the incarnation says that it is another.
+    let me = WorkerRef {
+        incarnation: Incarnation(2),
+        ..worker.clone()
+    };
+    let exchange = FlightExchange::new(dir.store(0, 0), me, config);
+    Rig {
+        store,
+        exchange,
+        worker,
+        served: Some(served),
+        dir,
+    }
+}
+
+impl Rig {
+    pub(super) fn address(&self, key: &PartitionKey) -> PartitionAddress {
+        PartitionAddress {
+            key: key.clone(),
+            worker: self.worker.clone(),
+        }
+    }
+
+    pub(super) fn write(&self, key: &PartitionKey, batches: &[RecordBatch]) -> PartitionSummary {
+        let schema = batches[0].schema();
+        let mut writer = self.store.writer(key.clone(), schema).unwrap();
+        for batch in batches {
+            writer.write(batch).unwrap();
+        }
+        writer.finish().unwrap()
+    }
+
+    pub(super) async fn read(&self, key: &PartitionKey) -> Result<Vec<RecordBatch>, Error> {
+        let stream = self.exchange.fetch(&self.address(key)).await?;
+        stream.try_collect().await
+    }
+
+    pub(super) async fn expect_lost(&self, key: &PartitionKey) -> String {
+        match self.read(key).await {
+            Err(Error::Lost { address, reason }) => {
+                assert_eq!(*address, self.address(key));
+                reason
+            }
+            Err(other) => panic!("not lost but {other:?}"),
+            Ok(batches) => panic!("not lost: {} batches", batches.len()),
+        }
+    }
+
+    /// Ends the server, and says whether it ended well and in time.
+    async fn close(mut self) {
+        if let Some(served) = self.served.take() {
+            served.shutdown.cancel();
+            let ended = tokio::time::timeout(Duration::from_secs(10), served.ended).await;
+            ended.unwrap().unwrap().unwrap();
+        }
+    }
+}
+
+/// Rows of which each one tells its number: `first`, `first + 1`, ...
+pub(super) fn numbers(first: u64, rows: u64) -> RecordBatch {
+    let column: ArrayRef = Arc::new(UInt64Array::from_iter_values(first..first + rows));
+    RecordBatch::try_from_iter([("number", column)]).unwrap()
+}
+
+/// Checks that the batches are 0, 1, 2, ... and returns how many.
+pub(super) fn counted(batches: &[RecordBatch]) -> u64 {
+    let mut next = 0;
+    for batch in batches {
+        let column = batch.column(0).as_any().downcast_ref::<UInt64Array>();
+        for number in column.unwrap().values() {
+            assert_eq!(*number, next);
+            next += 1;
+        }
+    }
+    next
+}
+
+fn many_types() -> RecordBatch {
+    let strings = StringArray::from(vec![Some("a"), None, Some("ä 2"), Some("")]);
+    let views = StringViewArray::from(vec![
+        Some("longer than twelve bytes"),
+        Some("short"),
+        None,
+        Some("another that is longer"),
+    ]);
+    let tiles = BinaryArray::from_opt_vec(vec![Some(&[1, 2, 3]), None, Some(&[]), Some(&[9])]);
+    let tile_views =
+        BinaryViewArray::from(vec![Some(&[7_u8; 40][..]), None, Some(&[]), Some(&[1])]);
+    let classes: DictionaryArray<Int32Type> =
+        vec![Some("forest"), Some("water"), None, Some("forest")]
+            .into_iter()
+            .collect();
+    let lists = ListArray::from_iter_primitive::<Int32Type, _, _>([
+        Some(vec![Some(1), None]),
+        None,
+        Some(vec![]),
+        Some(vec![Some(4), Some(5), Some(6)]),
+    ]);
+    let point = StructArray::from(vec![
+        (
+            Arc::new(Field::new("x", DataType::Float32, true)),
+            Arc::new(Float32Array::from(vec![
+                Some(1.5),
+                None,
+                Some(f32::INFINITY),
+                Some(-0.0),
+            ])) as ArrayRef,
+        ),
+        (
+            Arc::new(Field::new("inside", DataType::Boolean, true)),
+            Arc::new(BooleanArray::from(vec![
+                Some(true),
+                None,
+                Some(false),
+                None,
+            ])) as ArrayRef,
+        ),
+    ]);
+    let fixed = FixedSizeBinaryArray::try_from_iter([[1_u8; 3], [2; 3], [3; 3], [4; 3]].iter());
+    let metadata = HashMap::from([("swath".to_owned(), "tiles".to_owned())]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("strings", Arc::new(strings)),
+        ("views", Arc::new(views)),
+        ("tiles", Arc::new(tiles)),
+        ("tile_views", Arc::new(tile_views)),
+        ("classes", Arc::new(classes)),
+        ("lists", Arc::new(lists)),
+        ("point", Arc::new(point)),
+        ("fixed", Arc::new(fixed.unwrap())),
+        ("nothing", Arc::new(NullArray::new(4))),
+    ];
+    let fields: Vec<_> = columns
+        .iter()
+        .map(|(name, column)| Field::new(*name, column.data_type().clone(), true))
+        .collect();
+    let schema = Arc::new(Schema::new_with_metadata(fields, metadata));
+    let columns = columns.into_iter().map(|(_, column)| column).collect();
+    RecordBatch::try_new(schema, columns).unwrap()
+}
+
+const MEMORY: u64 = 64 << 20;
+const DISK: u64 = 1 << 30;
+
+async fn rows_types_schema_and_order_come_back(rig: Rig) {
+    let batch = many_types();
+    let batches = [batch.clone(), batch.slice(1, 2), batch.slice(3, 1)];
+    let summary = rig.write(&key("j", 1, 0), &batches);
+    let read = rig.read(&key("j", 1, 0)).await.unwrap();
+    assert_eq!(read[0].schema(), batch.schema());
+    let expected = concat_batches(&batch.schema(), &batches).unwrap();
+    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), expected);
+    assert_eq!((summary.rows, summary.batches), (7, 3));
+    rig.close().await;
+}
+
+async fn dictionaries_may_change_between_batches(rig: Rig) {
+    let batch = |words: [&str; 3]| {
+        let column: DictionaryArray<Int32Type> = words.into_iter().collect();
+        RecordBatch::try_from_iter([("class", Arc::new(column) as ArrayRef)]).unwrap()
+    };
+    let words = [["a", "b", "a"], ["c", "c", "d"], ["a", "b", "e"]];
+    rig.write(&key("j", 1, 0), &words.map(batch));
+    let read = rig.read(&key("j", 1, 0)).await.unwrap();
+    let mut found = vec![];
+    for batch in &read {
+        let column = arrow::compute::cast(batch.column(0), &DataType::Utf8).unwrap();
+        let column = column
+            .as_any()
+            .downcast_ref::<StringArray>()
+            .unwrap()
+            .clone();
+        found.extend(column.iter().map(|word| word.unwrap().to_owned()));
+    }
+    assert_eq!(found, words.concat());
+    rig.close().await;
+}
+
+async fn an_empty_partition_keeps_its_schema(rig: Rig) {
+    let empty = many_types().slice(0, 0);
+    let summary = rig.write(&key("j", 1, 0), &[empty.clone(), empty.clone()]);
+    assert_eq!((summary.rows, summary.batches), (0, 0));
+    let read = rig.read(&key("j", 1, 0)).await.unwrap();
+    assert_eq!(read, [empty]);
+    rig.close().await;
+}
+
+/// 80 MiB where 16 MiB of memory are: most is read from disk.
+async fn a_partition_larger_than_memory_goes_on_in_a_file(rig: Rig) {
+    let batches: Vec<_> = (0..10).map(|part| numbers(part << 20, 1 << 20)).collect();
+    let summary = rig.write(&key("j", 1, 0), &batches);
+    assert_eq!(summary.rows, 10 << 20);
+    let usage = rig.store.usage();
+    assert!(
+        usage.memory_bytes > 14 << 20 && usage.memory_bytes <= 16 << 20,
+        "{usage:?}"
+    );
+    assert!(usage.disk_bytes > 60 << 20, "{usage:?}");
+    let read = rig.read(&key("j", 1, 0)).await.unwrap();
+    assert_eq!(counted(&read), 10 << 20);
+    let largest = read
+        .iter()
+        .map(RecordBatch::get_array_memory_size)
+        .max()
+        .unwrap();
+    assert!(largest < 2 << 20, "{largest}");
+    rig.close().await;
+}
+
+async fn everything_may_be_on_disk(rig: Rig) {
+    rig.write(&key("j", 1, 0), &[many_types()]);
+    assert_eq!(rig.store.usage().memory_bytes, 0);
+    assert_eq!(rig.dir.files().len(), 1);
+    assert_eq!(rig.read(&key("j", 1, 0)).await.unwrap(), [many_types()]);
+    rig.close().await;
+}
+
+async fn many_small_partitions_are_read_at_once(rig: Rig) {
+    for partition in 0..200 {
+        rig.write(
+            &key("j", 1, partition),
+            &[numbers(0, u64::from(partition) + 1)],
+        );
+    }
+    let rig = &rig;
+    let sums = futures::stream::iter(0..200)
+        .map(|partition| async move {
+            let read = rig.read(&key("j", 1, partition)).await.unwrap();
+            assert_eq!(counted(&read), u64::from(partition) + 1);
+        })
+        .buffer_unordered(32)
+        .count()
+        .await;
+    assert_eq!(sums, 200);
+}
+
+async fn two_readers_read_the_same(rig: Rig) {
+    let batches: Vec<_> = (0..4).map(|part| numbers(part << 20, 1 << 20)).collect();
+    rig.write(&key("j", 1, 0), &batches);
+    let partition = key("j", 1, 0);
+    let (first, second) = tokio::join!(rig.read(&partition), rig.read(&partition));
+    assert_eq!(counted(&first.unwrap()), 4 << 20);
+    assert_eq!(counted(&second.unwrap()), 4 << 20);
+    rig.close().await;
+}
+
+/// A merge opens all its inputs, more than there are places for, before it reads the first.
+async fn a_reader_that_opens_all_before_it_reads_is_not_stuck(rig: Rig) {
+    for partition in 0..40 {
+        rig.write(&key("j", 1, partition), &[numbers(0, 300_000)]);
+    }
+    let mut streams = vec![];
+    for partition in 0..40 {
+        let address = rig.address(&key("j", 1, partition));
+        streams.push(rig.exchange.fetch(&address).await.unwrap());
+    }
+    // One batch of each, then another of each, until all have ended.
+    let mut rows = 0;
+    while !streams.is_empty() {
+        let mut left = vec![];
+        for mut stream in streams {
+            if let Some(batch) = stream.next().await {
+                rows += batch.unwrap().num_rows();
+                left.push(stream);
+            }
+        }
+        streams = left;
+    }
+    assert_eq!(rows, 40 * 300_000);
+    rig.close().await;
+}
+
+async fn an_unknown_partition_is_lost(rig: Rig) {
+    rig.write(&key("j", 1, 0), &[numbers(0, 3)]);
+    for unknown in [key("j", 1, 1), key("j", 2, 0), key("k", 1, 0)] {
+        rig.expect_lost(&unknown).await;
+    }
+    assert_eq!(counted(&rig.read(&key("j", 1, 0)).await.unwrap()), 3);
+    rig.close().await;
+}
+
+async fn an_unfinished_partition_is_not_seen_and_leaves_nothing(rig: Rig) {
+    let mut writer = rig
+        .store
+        .writer(key("j", 1, 0), numbers(0, 1).schema())
+        .unwrap();
+    writer.write(&numbers(0, 4 << 20)).unwrap();
+    assert!(rig.store.usage().disk_bytes > 0);
+    assert_eq!(rig.dir.files().len(), 1);
+    rig.expect_lost(&key("j", 1, 0)).await;
+    drop(writer);
+    assert_eq!(rig.store.usage(), StoreUsage::default());
+    assert_eq!(rig.dir.files().len(), 0);
+    rig.close().await;
+}
+
+async fn what_is_released_is_lost_and_its_bytes_are_free(rig: Rig) {
+    for (job, execution) in [("a", 1), ("a", 2), ("a-b", 1), ("b", 1)] {
+        rig.write(&key(job, execution, 0), &[numbers(0, 3 << 20)]);
+    }
+    let one = &key("a", 1, 0);
+    assert_eq!(
+        rig.store
+            .release_execution(&one.job, one.task, one.execution),
+        1
+    );
+    rig.expect_lost(one).await;
+    rig.read(&key("a", 2, 0)).await.unwrap();
+    assert_eq!(rig.store.release(&one.job), 1);
+    rig.expect_lost(&key("a", 2, 0)).await;
+    rig.read(&key("a-b", 1, 0)).await.unwrap();
+    for job in ["a-b", "b"] {
+        assert_eq!(rig.store.release(&JobId::new(job).unwrap()), 1);
+    }
+    // A server lets go a little after its reader has seen the end.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while rig.store.usage() != StoreUsage::default() {
+        assert!(Instant::now() < deadline, "{:?}", rig.store.usage());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(rig.dir.files().len(), 0);
+    rig.close().await;
+}
+
+async fn a_reader_finishes_what_is_released_meanwhile(rig: Rig) {
+    let batches: Vec<_> = (0..6).map(|part| numbers(part << 20, 1 << 20)).collect();
+    rig.write(&key("j", 1, 0), &batches);
+    let address = rig.address(&key("j", 1, 0));
+    let mut stream = rig.exchange.fetch(&address).await.unwrap();
+    let first = stream.next().await.unwrap().unwrap();
+    assert_eq!(rig.store.release(&address.key.job), 1);
+    let mut read = vec![first];
+    read.extend(stream.try_collect::<Vec<_>>().await.unwrap());
+    assert_eq!(counted(&read), 6 << 20);
+    rig.close().await;
+}
+
+async fn a_full_store_says_so_and_keeps_what_it_has(rig: Rig) {
+    rig.write(&key("j", 1, 0), &[numbers(0, 1000)]);
+    let mut writer = rig
+        .store
+        .writer(key("j", 1, 1), numbers(0, 1).schema())
+        .unwrap();
+    let error = (0..100)
+        .find_map(|_| writer.write(&numbers(0, 1 << 20)).err())
+        .unwrap();
+    let Error::Full {
+        place, limit_bytes, ..
+    } = &error
+    else {
+        panic!("{error}");
+    };
+    assert_eq!((*place, *limit_bytes), ("disk", 8 << 20));
+    assert!(matches!(
+        writer.write(&numbers(0, 1)),
+        Err(Error::Unfinished { .. })
+    ));
+    assert!(matches!(writer.finish(), Err(Error::Unfinished { .. })));
+    assert_eq!(rig.dir.files().len(), 0);
+    assert_eq!(counted(&rig.read(&key("j", 1, 0)).await.unwrap()), 1000);
+    rig.close().await;
+}
+
+async fn a_partition_is_written_once(rig: Rig) {
+    let schema = numbers(0, 1).schema();
+    let mut first = rig.store.writer(key("j", 1, 0), schema.clone()).unwrap();
+    let mut second = rig.store.writer(key("j", 1, 0), schema.clone()).unwrap();
+    first.write(&numbers(0, 5)).unwrap();
+    second.write(&numbers(7, 1)).unwrap();
+    first.finish().unwrap();
+    assert!(matches!(second.finish(), Err(Error::Written { .. })));
+    assert!(matches!(
+        rig.store.writer(key("j", 1, 0), schema),
+        Err(Error::Written { .. })
+    ));
+    assert_eq!(counted(&rig.read(&key("j", 1, 0)).await.unwrap()), 5);
+    rig.close().await;
+}
+
+async fn a_byte_that_changed_on_disk_is_found(rig: Rig) {
+    rig.write(&key("j", 1, 0), &[numbers(0, 4 << 20)]);
+    let [file] = &rig.dir.files()[..] else {
+        panic!("{:?}", rig.dir.files());
+    };
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(file, bytes).unwrap();
+    let reason = rig.expect_lost(&key("j", 1, 0)).await;
+    assert!(reason.contains("checksum"), "{reason}");
+    rig.close().await;
+}
+
+async fn a_file_that_is_cut_or_gone_is_lost(rig: Rig) {
+    rig.write(&key("j", 1, 0), &[numbers(0, 4 << 20)]);
+    let files = rig.dir.files();
+    let bytes = std::fs::read(&files[0]).unwrap();
+    std::fs::write(&files[0], &bytes[..bytes.len() - 1]).unwrap();
+    rig.expect_lost(&key("j", 1, 0)).await;
+    // A length that points far past the end must not be allocated.
+    let mut long = bytes.clone();
+    long[4..8].copy_from_slice(&[0xff; 4]);
+    std::fs::write(&files[0], long).unwrap();
+    rig.expect_lost(&key("j", 1, 0)).await;
+    std::fs::remove_file(&files[0]).unwrap();
+    rig.expect_lost(&key("j", 1, 0)).await;
+    rig.close().await;
+}
+
+/// Makes a test of each case for each exchange, with the store's bytes in memory and on disk.
+macro_rules! conformance {
+    ($($case:ident($memory:expr, $disk:expr);)*) => {
+        mod in_process {
+            $(#[tokio::test]
+            async fn $case() {
+                super::$case(super::local($memory, $disk).await).await;
+            })*
+        }
+        mod over_flight {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                super::$case(super::flight($memory, $disk).await).await;
+            })*
+        }
+    };
+}
+
+conformance! {
+    rows_types_schema_and_order_come_back(super::MEMORY, super::DISK);
+    dictionaries_may_change_between_batches(super::MEMORY, super::DISK);
+    an_empty_partition_keeps_its_schema(super::MEMORY, super::DISK);
+    a_partition_larger_than_memory_goes_on_in_a_file(16 << 20, super::DISK);
+    everything_may_be_on_disk(0, super::DISK);
+    many_small_partitions_are_read_at_once(super::MEMORY, super::DISK);
+    two_readers_read_the_same(super::MEMORY, super::DISK);
+    a_reader_that_opens_all_before_it_reads_is_not_stuck(128 << 20, super::DISK);
+    an_unknown_partition_is_lost(super::MEMORY, super::DISK);
+    an_unfinished_partition_is_not_seen_and_leaves_nothing(16 << 20, super::DISK);
+    what_is_released_is_lost_and_its_bytes_are_free(32 << 20, super::DISK);
+    a_reader_finishes_what_is_released_meanwhile(16 << 20, super::DISK);
+    a_full_store_says_so_and_keeps_what_it_has(8 << 20, 8 << 20);
+    a_partition_is_written_once(super::MEMORY, super::DISK);
+    a_byte_that_changed_on_disk_is_found(0, super::DISK);
+    a_file_that_is_cut_or_gone_is_lost(0, super::DISK);
+}
+
+#[test]
+fn a_partition_that_nobody_reads_ends_with_its_age() {
+    let dir = TestDir::new();
+    let store = dir.store(MEMORY, DISK);
+    let schema: SchemaRef = numbers(0, 1).schema();
+    store
+        .writer(key("j", 1, 0), schema)
+        .unwrap()
+        .finish()
+        .unwrap();
+    assert_eq!(store.expire(Instant::now() + Duration::from_secs(50)), 0);
+    assert!(store.get(&key("j", 1, 0)).is_some());
+    assert_eq!(store.expire(Instant::now() + Duration::from_secs(70)), 1);
+    assert!(store.get(&key("j", 1, 0)).is_none());
+}
+
+#[test]
+fn a_store_removes_the_folders_of_dead_stores_and_no_others() {
+    let dir = TestDir::new();
+    let alive = dir.store(0, DISK);
+    let mut writer = alive
+        .writer(key("j", 1, 0), numbers(0, 1).schema())
+        .unwrap();
+    writer.write(&numbers(0, 9)).unwrap();
+    writer.finish().unwrap();
+    // What a process that was killed leaves: files, and a lock that nobody holds.
+    let dead = dir.path().join("partitions-dead");
+    std::fs::create_dir(&dead).unwrap();
+    std::fs::write(dead.join("lock"), "").unwrap();
+    std::fs::write(dead.join("00000000.partition"), "x").unwrap();
+    let foreign = dir.path().join("somebody-elses");
+    std::fs::create_dir(&foreign).unwrap();
+    let second = dir.store(0, DISK);
+    assert!(!dead.exists());
+    assert!(foreign.exists());
+    assert_eq!(dir.files().len(), 1);
+    drop(alive);
+    drop(second);
+    assert_eq!(dir.files().len(), 0);
+}
+
+#[test]
+fn a_batch_of_another_schema_is_refused() {
+    let dir = TestDir::new();
+    let store = dir.store(MEMORY, DISK);
+    let mut writer = store.writer(key("j", 1, 0), many_types().schema()).unwrap();
+    assert!(matches!(writer.write(&numbers(0, 1)), Err(Error::Arrow(_))));
+    assert!(matches!(writer.finish(), Err(Error::Unfinished { .. })));
+}

@@ -1,0 +1,23 @@
+//! Partitions over Arrow Flight: a server before the store, and the exchange that fetches from it.
+//!
+//! - [`server`] answers `DoGet` with the stored frames and a trailer; `socket` ends its connections.
+//! - [`client`] is the [`super::Exchange`]; `governor` says when it may open a stream, `pool` on which
+//!   connection.
+//!
+//! # Memory of a reader
+//! A stream holds at most what its HTTP/2 window lets the peer send ahead, and the message being put together.
+//! So an open stream is charged its window ([`FetchConfig::stream_window_bytes`]), and streams are opened
+//! while the charges fit into [`FetchConfig::bytes_in_flight`]. A connection never carries more streams than its own
+//! window has room for: one whose reader sleeps cannot starve the others.
+
+pub mod client;
+mod governor;
+mod pool;
+pub mod server;
+mod socket;
+
+pub use client::{FetchConfig, FlightExchange};
+pub use server::{FlightConfig, FlightServer};
+
+/// HTTP/2 frames, in bytes: the fewer the better, with messages of 1 MiB.
+const HTTP2_FRAME_BYTES: u32 = 1 << 20;

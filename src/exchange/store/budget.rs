@@ -1,0 +1,87 @@
+//! Bytes that may be used, and those that are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// A limit in bytes, shared by all who reserve under it.
+#[derive(Debug)]
+pub(super) struct Budget {
+    limit: u64,
+    used: AtomicU64,
+}
+
+impl Budget {
+    pub(super) fn new(limit: u64) -> Arc<Self> {
+        Arc::new(Self {
+            limit,
+            used: AtomicU64::new(0),
+        })
+    }
+
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    pub(super) fn used(&self) -> u64 {
+        self.used.load(Ordering::Relaxed)
+    }
+
+    /// Returns a reservation of nothing, to be grown.
+    pub(super) fn empty(self: &Arc<Self>) -> Reservation {
+        Reservation {
+            budget: Arc::clone(self),
+            bytes: 0,
+        }
+    }
+}
+
+/// Bytes reserved; given back when dropped.
+#[derive(Debug)]
+pub(super) struct Reservation {
+    budget: Arc<Budget>,
+    bytes: u64,
+}
+
+impl Reservation {
+    /// Reserves more; says whether it fitted. Nothing changes when it did not.
+    #[must_use]
+    pub(super) fn grow(&mut self, bytes: u64) -> bool {
+        let limit = self.budget.limit;
+        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
+        let grown = self
+            .budget
+            .used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok();
+        if grown {
+            self.bytes += bytes;
+        }
+        grown
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_dropped_can_be_reserved_again_and_the_limit_holds() {
+        let budget = Budget::new(10);
+        let mut first = budget.empty();
+        assert!(first.grow(6));
+        let mut second = budget.empty();
+        assert!(!second.grow(5));
+        assert!(!second.grow(u64::MAX));
+        assert!(second.grow(4));
+        assert_eq!(budget.used(), 10);
+        drop(first);
+        assert_eq!(budget.used(), 4);
+        assert!(second.grow(6));
+    }
+}

@@ -1,0 +1,220 @@
+//! The partitions of one worker: in memory up to a limit, then in files.
+//!
+//! A partition is encoded once, when it is written, as the Arrow IPC messages that go over the wire; serving it
+//! copies bytes and encodes nothing. **The newest goes to disk**: what is in memory stays there until it is
+//! released, and a partition (or the rest of one) that finds memory full goes to a file of its own. The
+//! other way, to move the oldest out, would write bytes that are often about to be released, and
+//! would make a writer wait for the moving of somebody else's partition.
+//!
+//! [`writer`] is the way in, [`partition`] the way out. The store does not know the network.
+
+mod budget;
+mod disk;
+mod folder;
+pub mod partition;
+pub mod writer;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::datatypes::SchemaRef;
+use serde::{Deserialize, Serialize};
+use tracing::debug;
+
+pub use partition::{PartitionSummary, StoredPartition};
+pub use writer::PartitionWriter;
+
+use super::{Error, PartitionKey};
+use crate::ids::{ExecutionId, JobId, TaskId};
+use budget::Budget;
+use folder::Folder;
+
+/// Says how much a store may keep, where, and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreConfig {
+    /// Bytes of partitions kept in memory; default 512 MiB. Raise it when partitions go to disk and memory is
+    /// free; 0 puts all on disk.
+    pub memory_bytes: u64,
+    /// Where the rest goes, in a folder of the store's own; default `swath-partitions` in the system's folder
+    /// for temporary files. It should be a fast local disk. Several workers may share it.
+    pub dir: PathBuf,
+    /// Bytes of partitions kept on disk; default 64 GiB.
+    pub disk_bytes: u64,
+    /// How long a partition that nobody reads is kept; default 24 hours. It only catches what no job
+    /// released: longer than the longest pause between two stages.
+    pub max_age: Duration,
+}
+
+impl Default for StoreConfig {
+    fn default() -> Self {
+        Self {
+            memory_bytes: 512 << 20,
+            dir: std::env::temp_dir().join("swath-partitions"),
+            disk_bytes: 64 << 30,
+            max_age: Duration::from_secs(24 * 60 * 60),
+        }
+    }
+}
+
+/// Says how much a store holds now, unfinished partitions included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct StoreUsage {
+    /// Bytes in memory.
+    pub memory_bytes: u64,
+    /// Bytes on disk.
+    pub disk_bytes: u64,
+    /// Finished partitions.
+    pub partitions: u64,
+}
+
+/// Keeps the partitions that this worker wrote.
+#[derive(Debug)]
+pub struct PartitionStore {
+    partitions: Mutex<BTreeMap<PartitionKey, Arc<StoredPartition>>>,
+    memory: Arc<Budget>,
+    disk: Arc<Budget>,
+    max_age: Duration,
+    started: Instant,
+    files: AtomicU64,
+    folder: Folder,
+}
+
+impl PartitionStore {
+    /// Makes an empty store, and removes the files of stores whose process died.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the folder cannot be made.
+    pub fn new(config: StoreConfig) -> Result<Arc<Self>, Error> {
+        Ok(Arc::new(Self {
+            partitions: Mutex::default(),
+            memory: Budget::new(config.memory_bytes),
+            disk: Budget::new(config.disk_bytes),
+            max_age: config.max_age,
+            started: Instant::now(),
+            files: AtomicU64::new(0),
+            folder: Folder::create(&config.dir)?,
+        }))
+    }
+
+    /// Begins to write a partition.
+    ///
+    /// # Errors
+    /// [`Error::Written`] when it is there already, [`Error::Full`], [`Error::File`].
+    pub fn writer(
+        self: &Arc<Self>,
+        key: PartitionKey,
+        schema: SchemaRef,
+    ) -> Result<PartitionWriter, Error> {
+        if self.lock().contains_key(&key) {
+            return Err(Error::Written { key: Box::new(key) });
+        }
+        PartitionWriter::new(Arc::clone(self), key, schema)
+    }
+
+    /// Returns a finished partition, and counts it as used now.
+    #[must_use]
+    pub fn get(&self, key: &PartitionKey) -> Option<Arc<StoredPartition>> {
+        let partition = self.lock().get(key).cloned()?;
+        partition.touch(self.now_ms());
+        Some(partition)
+    }
+
+    /// Drops the partitions of a job; returns how many. Who reads one now reads it to its end.
+    pub fn release(&self, job: &JobId) -> usize {
+        let from = first_key(job, TaskId::default(), ExecutionId(0));
+        self.remove(&from, |key| key.job == *job)
+    }
+
+    /// Drops the partitions of one run of a task; returns how many.
+    pub fn release_execution(&self, job: &JobId, task: TaskId, execution: ExecutionId) -> usize {
+        let from = first_key(job, task, execution);
+        self.remove(&from, |key| {
+            key.job == *job && key.task == task && key.execution == execution
+        })
+    }
+
+    /// Drops the partitions that nobody asked for within the age limit before `now`; returns how many.
+    pub fn expire(&self, now: Instant) -> usize {
+        let now_ms = millis(now.saturating_duration_since(self.started));
+        let max_age_ms = millis(self.max_age);
+        // Files are removed when the last holder lets go: after the lock.
+        let expired: Vec<_> = self
+            .lock()
+            .extract_if(.., |_, partition| {
+                let used_ms = partition.used_ms.load(Ordering::Relaxed);
+                now_ms.saturating_sub(used_ms) > max_age_ms
+            })
+            .collect();
+        expired.len()
+    }
+
+    /// Says how much is held now.
+    #[must_use]
+    pub fn usage(&self) -> StoreUsage {
+        StoreUsage {
+            memory_bytes: self.memory.used(),
+            disk_bytes: self.disk.used(),
+            partitions: super::frame::u64_of(self.lock().len()),
+        }
+    }
+
+    fn insert(&self, key: PartitionKey, partition: StoredPartition) -> Result<(), Error> {
+        let mut partitions = self.lock();
+        if partitions.contains_key(&key) {
+            return Err(Error::Written { key: Box::new(key) });
+        }
+        let on_disk = partition.is_on_disk();
+        debug!(%key, rows = partition.trailer.rows, bytes = partition.bytes, on_disk, "partition stored");
+        partitions.insert(key, Arc::new(partition));
+        Ok(())
+    }
+
+    /// Removes the keys from `from` on that `belong`.
+    fn remove(&self, from: &PartitionKey, belong: impl Fn(&PartitionKey) -> bool) -> usize {
+        let mut partitions = self.lock();
+        let keys: Vec<_> = partitions
+            .range(from..)
+            .map(|(key, _)| key)
+            .take_while(|key| belong(key))
+            .cloned()
+            .collect();
+        let removed: Vec<_> = keys
+            .iter()
+            .filter_map(|key| partitions.remove(key))
+            .collect();
+        // Files are removed when the last holder lets go: after the lock.
+        drop(partitions);
+        removed.len()
+    }
+
+    fn next_file(&self) -> u64 {
+        self.files.fetch_add(1, Ordering::Relaxed)
+    }
+
+    fn now_ms(&self) -> u64 {
+        millis(self.started.elapsed())
+    }
+
+    /// A panic under this lock cannot leave the map half changed.
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<PartitionKey, Arc<StoredPartition>>> {
+        self.partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn first_key(job: &JobId, task: TaskId, execution: ExecutionId) -> PartitionKey {
+    PartitionKey {
+        job: job.clone(),
+        task,
+        execution,
+        partition: 0,
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,228 @@
+//! Identities, checked when built, so that no raw string reaches a path or a subject.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Longest name accepted for a job or a worker, in bytes.
+pub const NAME_BYTES_MAX: usize = 64;
+
+/// Says why a string is not an identity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The string is empty.
+    #[error("{kind} is empty; give 1 to {NAME_BYTES_MAX} of A-Z a-z 0-9 _ -")]
+    Empty {
+        /// What was being named.
+        kind: &'static str,
+    },
+    /// The string is longer than [`NAME_BYTES_MAX`].
+    #[error("{kind} '{name}' is longer than {NAME_BYTES_MAX} bytes")]
+    TooLong {
+        /// What was being named.
+        kind: &'static str,
+        /// The start of the string refused.
+        name: String,
+    },
+    /// The string holds a character that could change a path or a subject.
+    #[error("{kind} '{name}' holds {character:?}; only A-Z a-z 0-9 _ - are allowed")]
+    Character {
+        /// What was being named.
+        kind: &'static str,
+        /// The string refused.
+        name: String,
+        /// The first character refused.
+        character: char,
+    },
+}
+
+fn check(kind: &'static str, name: &str) -> Result<(), Error> {
+    if name.is_empty() {
+        return Err(Error::Empty { kind });
+    }
+    if name.len() > NAME_BYTES_MAX {
+        let name = name.chars().take(NAME_BYTES_MAX).collect();
+        return Err(Error::TooLong { kind, name });
+    }
+    match name
+        .chars()
+        .find(|c| !(c.is_ascii_alphanumeric() || *c == '_' || *c == '-'))
+    {
+        Some(character) => Err(Error::Character {
+            kind,
+            name: name.to_owned(),
+            character,
+        }),
+        None => Ok(()),
+    }
+}
+
+macro_rules! name {
+    ($(#[$doc:meta])* $type:ident, $kind:literal) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $type(std::sync::Arc<str>);
+
+        impl $type {
+            /// Checks `name` and makes it an identity.
+            ///
+            /// # Errors
+            /// When it is empty, too long, or holds anything but `A-Z a-z 0-9 _ -`.
+            pub fn new(name: impl AsRef<str>) -> Result<Self, Error> {
+                check($kind, name.as_ref())?;
+                Ok(Self(name.as_ref().into()))
+            }
+
+            /// Returns the checked name.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $type {
+            type Error = Error;
+            fn try_from(name: String) -> Result<Self, Error> {
+                Self::new(name)
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = Error;
+            fn from_str(name: &str) -> Result<Self, Error> {
+                Self::new(name)
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.0.as_ref().to_owned()
+            }
+        }
+    };
+}
+
+name! {
+    /// Names a job, for its whole life and in every place.
+    JobId, "job id"
+}
+name! {
+    /// Names a worker; two lives of one worker share it and differ in their [`Incarnation`].
+    WorkerId, "worker id"
+}
+name! {
+    /// Names an operation of a task queue, built in or registered by a program.
+    OperationName, "operation name"
+}
+
+macro_rules! number {
+    ($(#[$doc:meta])* $type:ident, $inner:ty) => {
+        $(#[$doc])*
+        #[derive(
+            Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+        )]
+        #[serde(transparent)]
+        pub struct $type(pub $inner);
+
+        impl fmt::Display for $type {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+    };
+}
+
+number! {
+    /// Numbers a stage in its plan, from 0; a stage reads only stages of lower numbers.
+    StageId, u32
+}
+number! {
+    /// Numbers the tries of one task, from 0, whether or not a try was charged to the task.
+    Attempt, u32
+}
+number! {
+    /// Names one run of one attempt; drawn at random by the worker, so that no two runs share a path.
+    ExecutionId, u64
+}
+number! {
+    /// Tells two lives of one worker apart; drawn at random at start.
+    Incarnation, u64
+}
+
+/// Names a task of a job: its stage, and its number in the stage.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+pub struct TaskId {
+    /// The stage.
+    pub stage: StageId,
+    /// The number in the stage, from 0.
+    pub index: u32,
+}
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.stage, self.index)
+    }
+}
+
+/// Names one life of one worker and says where its partitions are served.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct WorkerRef {
+    /// The worker.
+    pub id: WorkerId,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// `host:port` of its Flight server as peers reach it; empty when it serves only its own process.
+    pub flight: String,
+}
+
+impl fmt::Display for WorkerRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.id.fmt(f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_could_change_a_path_or_a_subject_is_refused() {
+        for name in [
+            "",
+            "a/b",
+            "..",
+            "a.b",
+            "a b",
+            "*",
+            ">",
+            "ä",
+            &"x".repeat(65),
+        ] {
+            assert!(JobId::new(name).is_err(), "{name:?} was accepted");
+        }
+        for name in ["a", "A-1_b", &"x".repeat(64)] {
+            assert!(JobId::new(name).is_ok(), "{name:?} was refused");
+        }
+    }
+
+    #[test]
+    fn an_unchecked_name_is_refused_when_decoded() {
+        assert!(serde_json::from_str::<JobId>("\"a/b\"").is_err());
+        assert!(serde_json::from_str::<JobId>("\"ab\"").is_ok());
+    }
+}

@@ -1,0 +1,121 @@
+//! Makes a finished local file appear under its name, once.
+//!
+//! [`staged`] is the file while it is written; [`publish`] gives it its name by one step that either happens or does
+//! not; [`check_output`] refuses early what could not be committed later.
+
+mod publish;
+pub mod staged;
+
+use std::path::{Path, PathBuf};
+
+pub use staged::{Staged, sweep};
+
+use crate::job::FailureClass;
+
+/// Says why a file does not appear under its name.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// There is such a file, with other bytes.
+    #[error("'{}' exists; give another name, or --overwrite to replace it", path.display())]
+    Exists {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The path names a folder.
+    #[error("'{}' is a folder; name a file in it", path.display())]
+    IsFolder {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The path has no file name.
+    #[error("'{}' does not name a file", path.display())]
+    NoFileName {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The folder of the output does not exist.
+    #[error("the folder '{}' does not exist; make it first", folder.display())]
+    NoFolder {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Nothing can be written into the folder of the output.
+    #[error("nothing can be written into the folder '{}'", folder.display())]
+    NotWritable {
+        /// The folder.
+        folder: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// The temporary file is gone before it was committed.
+    #[error("the temporary file '{}' was removed before '{}' was committed", temporary.display(), path.display())]
+    StagedLost {
+        /// The temporary file.
+        temporary: PathBuf,
+        /// The output.
+        path: PathBuf,
+    },
+    /// The system refused a step.
+    #[error("'{}' could not be {step}", path.display())]
+    Step {
+        /// What should have been done, such as `created`.
+        step: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+}
+
+impl Error {
+    /// Says what should be done.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        match self {
+            Self::Exists { .. }
+            | Self::IsFolder { .. }
+            | Self::NoFileName { .. }
+            | Self::NoFolder { .. }
+            | Self::NotWritable { .. } => FailureClass::Fatal,
+            Self::StagedLost { .. } | Self::Step { .. } => FailureClass::Retry { after_ms: None },
+        }
+    }
+
+    /// Returns a stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Exists { .. } => "output-exists",
+            Self::IsFolder { .. } => "output-is-folder",
+            Self::NoFileName { .. } => "output-without-name",
+            Self::NoFolder { .. } => "output-folder-missing",
+            Self::NotWritable { .. } => "output-not-writable",
+            Self::StagedLost { .. } => "staged-file-lost",
+            Self::Step { .. } => "output-write",
+        }
+    }
+}
+
+/// Refuses, before any work, an output that could not be committed.
+///
+/// # Errors
+/// When the output exists and may not be replaced, is a folder, or its folder is missing or not writable.
+pub fn check_output(path: &Path, overwrite: bool) -> Result<(), Error> {
+    let folder = staged::folder_of(path)?;
+    if !folder.is_dir() {
+        return Err(Error::NoFolder { folder });
+    }
+    let path = path.to_owned();
+    // A link that leads nowhere exists too.
+    match std::fs::symlink_metadata(&path) {
+        Ok(found) if found.is_dir() => return Err(Error::IsFolder { path }),
+        Ok(_) if !overwrite => return Err(Error::Exists { path }),
+        Ok(_) | Err(_) => {}
+    }
+    tempfile::tempfile_in(&folder)
+        .map(drop)
+        .map_err(|source| Error::NotWritable { folder, source })
+}
+
+#[cfg(test)]
+mod tests;

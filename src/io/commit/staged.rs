@@ -1,0 +1,132 @@
+//! A file while it is written: under a name that no other execution shares.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{File, OpenOptions};
+use std::path::{Path, PathBuf};
+
+use super::{Error, publish};
+use crate::ids::{ExecutionId, JobId};
+
+/// The digits of an execution in a temporary name.
+const EXECUTION_DIGITS: usize = 16;
+
+/// A temporary file in the folder of an output, `.{file name}.swath-{job}-{execution}.tmp`; removed when
+/// dropped before it is committed.
+#[derive(Debug)]
+pub struct Staged {
+    file: File,
+    output: PathBuf,
+    temporary: PathBuf,
+    job: JobId,
+}
+
+impl Staged {
+    /// Creates the temporary file of one execution.
+    ///
+    /// # Errors
+    /// When `output` names no file, or the file cannot be created.
+    pub fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
+        let mut name = prefix(output, job)?;
+        name.push(format!("{:016x}.tmp", execution.0));
+        let temporary = folder_of(output)?.join(name);
+        let created = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(&temporary);
+        match created {
+            Ok(file) => Ok(Self {
+                file,
+                output: output.to_owned(),
+                temporary,
+                job: job.clone(),
+            }),
+            Err(source) => Err(Error::Step {
+                step: "created",
+                path: temporary,
+                source,
+            }),
+        }
+    }
+
+    /// Returns the file to write into; it is not buffered.
+    pub fn file(&mut self) -> &mut File {
+        &mut self.file
+    }
+
+    /// Makes the file appear under the name of the output, whole and on disk, and removes what earlier
+    /// executions of the job left behind.
+    ///
+    /// Without `overwrite` an existing file stays as it is. If it holds the same bytes, an earlier execution
+    /// committed it, and this one has succeeded too.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when there is another file and `overwrite` is not set; else what the system refused.
+    pub fn commit(mut self, overwrite: bool) -> Result<(), Error> {
+        self.file.sync_all().map_err(|source| Error::Step {
+            step: "written to disk",
+            path: self.temporary.clone(),
+            source,
+        })?;
+        publish::publish(&mut self.file, &self.temporary, &self.output, overwrite)?;
+        publish::sync_folder(&folder_of(&self.output)?)?;
+        sweep(&self.output, &self.job);
+        Ok(())
+    }
+}
+
+impl Drop for Staged {
+    fn drop(&mut self) {
+        // After a rename the name is gone already; a leftover is harmless and swept by the job's end.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
+}
+
+/// Removes the temporary files that executions of a job left behind for an output. It is for jobs that ended: a
+/// live execution would lose its file.
+pub fn sweep(output: &Path, job: &JobId) {
+    let (Ok(folder), Ok(prefix)) = (folder_of(output), prefix(output, job)) else {
+        return;
+    };
+    let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
+    for entry in entries.filter(|entry| is_staged(&entry.file_name(), &prefix)) {
+        if let Err(error) = std::fs::remove_file(entry.path()) {
+            let gone = error.kind() == std::io::ErrorKind::NotFound;
+            if !gone {
+                tracing::warn!(path = %entry.path().display(), %error, "leftover not removed");
+            }
+        }
+    }
+}
+
+/// Tells whether a name is the prefix, the digits of an execution and the ending, and nothing else: the id of a job may
+/// begin with that of another.
+fn is_staged(name: &OsStr, prefix: &OsStr) -> bool {
+    let name = name.as_encoded_bytes();
+    name.strip_prefix(prefix.as_encoded_bytes())
+        .and_then(|rest| rest.strip_suffix(b".tmp"))
+        .is_some_and(|digits| {
+            digits.len() == EXECUTION_DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
+        })
+}
+
+fn prefix(output: &Path, job: &JobId) -> Result<OsString, Error> {
+    let name = output.file_name().ok_or_else(|| Error::NoFileName {
+        path: output.to_owned(),
+    })?;
+    let mut prefix = OsString::from(".");
+    prefix.push(name);
+    prefix.push(format!(".swath-{job}-"));
+    Ok(prefix)
+}
+
+/// Returns the folder of an output: `.` for a bare name.
+pub(super) fn folder_of(output: &Path) -> Result<PathBuf, Error> {
+    match (output.file_name(), output.parent()) {
+        (Some(_), Some(folder)) if folder.as_os_str().is_empty() => Ok(PathBuf::from(".")),
+        (Some(_), Some(folder)) => Ok(folder.to_owned()),
+        _ => Err(Error::NoFileName {
+            path: output.to_owned(),
+        }),
+    }
+}

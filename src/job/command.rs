@@ -1,0 +1,30 @@
+//! What the machine asks its shell to do. Every command may be carried out twice.
+
+use super::event::Outcome;
+use crate::ids::{Attempt, TaskId};
+use crate::time::Timestamp;
+
+/// An order of the machine to its shell.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// Read the inputs' headers, plan, and append `Planned` or `PlanFailed`.
+    Plan,
+    /// Put a task on the queue, not before a moment (the past means now).
+    Publish {
+        /// The task.
+        task: TaskId,
+        /// Which try of it; part of the message's id.
+        attempt: Attempt,
+        /// The earliest moment.
+        not_before: Timestamp,
+    },
+    /// Append `DeadlineReached` at this moment, unless the job has ended by then.
+    WatchDeadline {
+        /// The moment.
+        at: Timestamp,
+    },
+    /// Append `Finished` with this outcome.
+    Finish(Outcome),
+    /// Tell all workers to drop the job's partitions and to stop its running tasks.
+    Release,
+}

@@ -1,0 +1,129 @@
+//! What the log of a job holds.
+
+use bytes::Bytes;
+use serde::{Deserialize, Serialize};
+
+use super::failure::Failure;
+use crate::ids::{Attempt, ExecutionId, Incarnation, StageId, TaskId, WorkerId, WorkerRef};
+use crate::spec::JobOptions;
+
+/// Bytes in a message, or the name of a blob when they pass the broker's payload limit.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Payload {
+    /// The bytes themselves.
+    Inline(Bytes),
+    /// The name of a blob of the same job on the broker.
+    Blob(String),
+}
+
+/// What a client asked for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Submission {
+    /// The encoded [`crate::spec::JobSpec`].
+    pub spec: Payload,
+    /// A few words for tables: the operation and its output.
+    pub title: String,
+    /// How to run it.
+    pub options: JobOptions,
+    /// Seeds the jitter of retries.
+    pub seed: u64,
+}
+
+/// What the machine must know of a stage: how many tasks, and which stages they read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StageShape {
+    /// A word for tables, such as `ndvi` or `commit`.
+    pub name: String,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// The stages whose winners the tasks read; all of lower numbers.
+    pub inputs: Vec<StageId>,
+}
+
+/// One run of a task that ended well.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskSuccess {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt that was published.
+    pub attempt: Attempt,
+    /// The run.
+    pub execution: ExecutionId,
+    /// Where its partitions are.
+    pub worker: WorkerRef,
+    /// How long it ran, in microseconds.
+    pub run_us: u64,
+    /// Bytes of the partitions it stored.
+    pub stored_bytes: u64,
+    /// What the operation returned, for operations that return a value.
+    pub result: Option<Payload>,
+}
+
+/// One run of a task that did not end well.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TaskFailure {
+    /// The task.
+    pub task: TaskId,
+    /// The attempt that was published.
+    pub attempt: Attempt,
+    /// The run.
+    pub execution: ExecutionId,
+    /// Where it ran.
+    pub worker: WorkerRef,
+    /// Why it failed.
+    pub failure: Failure,
+}
+
+/// How a job ended.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// The output is committed, every task succeeded.
+    Succeeded,
+    /// The job failed; nothing of its output is visible.
+    Failed {
+        /// The task that failed it, if it was one.
+        task: Option<TaskId>,
+        /// Why.
+        failure: Failure,
+    },
+    /// Somebody cancelled it.
+    Cancelled,
+}
+
+/// A fact about a job. The order of the log is the order of the facts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum Event {
+    /// The job exists.
+    Submitted(Submission),
+    /// It is planned; only the first plan counts.
+    Planned {
+        /// What the machine must know of each stage.
+        stages: Vec<StageShape>,
+        /// The encoded [`crate::plan::Plan`].
+        plan: Payload,
+    },
+    /// It cannot be planned.
+    PlanFailed(Failure),
+    /// The cluster now has this many slots; the window of published tasks follows.
+    Capacity {
+        /// Slots of all live workers.
+        slots: u32,
+    },
+    /// A task ended well; only the first success of a task counts.
+    TaskSucceeded(TaskSuccess),
+    /// A run of a task did not end well.
+    TaskFailed(TaskFailure),
+    /// A life of a worker ended: what only it held must be made again.
+    WorkerLost {
+        /// The worker.
+        worker: WorkerId,
+        /// Which life of it.
+        incarnation: Incarnation,
+    },
+    /// Somebody asked to cancel the job.
+    CancelRequested,
+    /// The job's deadline passed.
+    DeadlineReached,
+    /// The job ended; only the first end counts.
+    Finished(Outcome),
+}

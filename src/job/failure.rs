@@ -1,0 +1,73 @@
+//! Why something did not succeed, and what should be done about it.
+
+use serde::{Deserialize, Serialize};
+
+use crate::exchange::PartitionAddress;
+
+/// What should be done about a failure. No `_` arm: a new class must say what it means.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FailureClass {
+    /// The same task may succeed later: try again after a wait. Charged to the task.
+    Retry {
+        /// The shortest wait that the source asked for (`Retry-After`), in milliseconds.
+        after_ms: Option<u64>,
+    },
+    /// An input partition is gone: make it again, then run the reader again. Not charged.
+    InputLost(Box<PartitionAddress>),
+    /// The worker could not go on (drained, shut down): run the task elsewhere. Not charged.
+    WorkerGone,
+    /// No try can succeed: the job fails.
+    Fatal,
+    /// The try took longer than the task timeout. Charged to the task.
+    Timeout,
+    /// The task killed several workers or cannot be decoded: the job fails, the message is kept
+    /// as a dead letter.
+    Poison,
+    /// The job was cancelled while the task ran.
+    Cancelled,
+}
+
+/// A failure: what to do for the program, and what happened for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failure {
+    /// What should be done.
+    pub class: FailureClass,
+    /// A stable name for programs, such as `source-not-found`.
+    pub code: String,
+    /// What failed and why, causes included, in one short paragraph.
+    pub message: String,
+}
+
+impl Failure {
+    /// Makes a failure from a class, a code and an error with its causes.
+    #[must_use]
+    pub fn of(class: FailureClass, code: &str, error: &dyn std::error::Error) -> Self {
+        Self {
+            class,
+            code: code.to_owned(),
+            message: chain(error),
+        }
+    }
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+/// Writes an error and its causes as one line.
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let next = error.to_string();
+        if !text.ends_with(&next) {
+            text.push_str(": ");
+            text.push_str(&next);
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,201 @@
+//! The plain account: what the log says, kept by the simplest means.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::ids::{Attempt, ExecutionId, Incarnation, StageId, TaskId, WorkerId, WorkerRef};
+use crate::job::{Event, FailureClass, JobMachine, Outcome, StageShape, TaskFailure};
+use crate::spec::JobOptions;
+use crate::time::Timestamp;
+
+type Winners = Vec<Vec<Option<(WorkerRef, ExecutionId)>>>;
+
+/// A plain account of a log.
+#[derive(Default)]
+pub(in crate::job) struct Witness {
+    pub(super) options: JobOptions,
+    pub(super) submitted_at: Option<Timestamp>,
+    pub(super) shapes: Vec<StageShape>,
+    /// The standing winners, as the machine says.
+    pub(super) winners: Winners,
+    /// Tasks that ever had one.
+    pub(super) ever: BTreeSet<TaskId>,
+    /// Published and not answered.
+    pub(super) asked: BTreeMap<TaskId, (Attempt, Timestamp)>,
+    pub(super) last_attempt: BTreeMap<TaskId, Attempt>,
+    pub(super) charged: BTreeMap<TaskId, u32>,
+    /// Every run that ended well, as the log says.
+    pub(super) ran_well: BTreeMap<(TaskId, ExecutionId), WorkerRef>,
+    pub(super) lost: BTreeSet<(WorkerId, Incarnation)>,
+    pub(super) slots: u32,
+    /// The second of each task that ended well.
+    pub(super) completions: Vec<i64>,
+    pub(super) cancel_seen: bool,
+    pub(super) deadline_seen: bool,
+    pub(super) decided: Option<Outcome>,
+    pub(super) finished: Option<Outcome>,
+}
+
+impl Witness {
+    pub(super) fn note(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {
+        match event {
+            Event::Submitted(submission) if self.submitted_at.is_none() => {
+                self.options = submission.options;
+                self.submitted_at = Some(at);
+            }
+            Event::Planned { .. } if self.shapes.is_empty() && !machine.stages().is_empty() => {
+                self.shapes = machine.stages().to_vec();
+                self.winners = self
+                    .shapes
+                    .iter()
+                    .map(|s| vec![None; s.tasks as usize])
+                    .collect();
+            }
+            Event::Capacity { slots } if self.decided.is_none() => self.slots = *slots,
+            Event::WorkerLost {
+                worker,
+                incarnation,
+            } => {
+                self.lost.insert((worker.clone(), *incarnation));
+            }
+            Event::TaskSucceeded(success) => {
+                let run = (success.task, success.execution);
+                self.ran_well.insert(run, success.worker.clone());
+            }
+            Event::CancelRequested => self.cancel_seen = true,
+            Event::DeadlineReached => self.deadline_seen = true,
+            _ => {}
+        }
+    }
+
+    pub(super) fn note_winners(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {
+        for (stage, winners) in (0..).map(StageId).zip(&mut self.winners) {
+            for (index, known) in (0..).zip(winners) {
+                let task = TaskId { stage, index };
+                let now = machine.winner(task);
+                if known.as_ref().map(|(worker, run)| (worker, *run)) == now {
+                    continue;
+                }
+                *known = now.map(|(worker, run)| (worker.clone(), run));
+                if now.is_some() && matches!(event, Event::TaskSucceeded(_)) {
+                    self.ever.insert(task);
+                    self.completions.push(at.0.div_euclid(1_000_000));
+                }
+            }
+        }
+    }
+
+    /// Strikes what an event answers; returns the failure that is to be charged, and its count.
+    pub(super) fn note_answer<'a>(
+        &mut self,
+        event: &'a Event,
+        settled: &[bool],
+    ) -> Option<(&'a TaskFailure, u32)> {
+        if self.decided.is_some() {
+            return None;
+        }
+        match event {
+            Event::TaskSucceeded(success) => {
+                let task = success.task;
+                let current = self
+                    .asked
+                    .get(&task)
+                    .is_some_and(|(a, _)| *a == success.attempt);
+                if current || self.winner(task).is_some() {
+                    self.asked.remove(&task);
+                }
+                None
+            }
+            Event::TaskFailed(told) => {
+                let (attempt, _) = self.asked.get(&told.task)?;
+                if *attempt != told.attempt {
+                    return None;
+                }
+                self.asked.remove(&told.task);
+                let own = matches!(
+                    told.failure.class,
+                    FailureClass::Retry { .. } | FailureClass::Timeout
+                );
+                if !own || settled.get(told.task.stage.0 as usize) == Some(&true) {
+                    return None;
+                }
+                let charged = self.charged.entry(told.task).or_default();
+                *charged += 1;
+                Some((told, *charged))
+            }
+            _ => None,
+        }
+    }
+
+    pub(super) fn winner(&self, task: TaskId) -> Option<&(WorkerRef, ExecutionId)> {
+        self.winners
+            .get(task.stage.0 as usize)?
+            .get(task.index as usize)?
+            .as_ref()
+    }
+
+    pub(super) fn run_of(&self, task: TaskId) -> Option<ExecutionId> {
+        self.winner(task).map(|(_, run)| *run)
+    }
+
+    pub(super) fn standing(&self) -> usize {
+        self.winners.iter().flatten().flatten().count()
+    }
+
+    /// The standing winner whose partition the current attempt of a needed reader missed.
+    pub(super) fn missed_winner(
+        &self,
+        event: &Event,
+        settled: &[bool],
+    ) -> Option<(TaskId, ExecutionId)> {
+        let Event::TaskFailed(told) = event else {
+            return None;
+        };
+        let FailureClass::InputLost(address) = &told.failure.class else {
+            return None;
+        };
+        let (attempt, _) = self.asked.get(&told.task)?;
+        let reader = told.task.stage.0 as usize;
+        let producer = address.key.task;
+        let stands = self.run_of(producer) == Some(address.key.execution);
+        let reads = self.shapes.get(reader)?.inputs.contains(&producer.stage);
+        let current = *attempt == told.attempt && settled.get(reader) == Some(&false);
+        (current && stands && reads && self.decided.is_none())
+            .then_some((producer, address.key.execution))
+    }
+
+    pub(super) fn complete(&self) -> Vec<bool> {
+        self.winners
+            .iter()
+            .map(|winners| winners.iter().all(Option::is_some))
+            .collect()
+    }
+
+    /// Which stages may run: all that they read is complete.
+    pub(super) fn open(&self) -> Vec<bool> {
+        let complete = self.complete();
+        let open = |shape: &StageShape| shape.inputs.iter().all(|input| complete[input.0 as usize]);
+        self.shapes.iter().map(open).collect()
+    }
+
+    pub(super) fn readers(&self, number: usize) -> impl Iterator<Item = usize> {
+        let shapes = self.shapes.iter().enumerate();
+        shapes
+            .filter(move |(_, shape)| shape.inputs.iter().any(|input| input.0 as usize == number))
+            .map(|(reader, _)| reader)
+    }
+
+    /// Which stages need nothing more: complete, or made once and read by settled stages only.
+    pub(super) fn settled(&self) -> Vec<bool> {
+        let mut settled = self.complete();
+        for number in (0..settled.len()).rev() {
+            let made = (0..self.shapes[number].tasks).all(|index| {
+                let stage = StageId(u32::try_from(number).unwrap());
+                self.ever.contains(&TaskId { stage, index })
+            });
+            let read = self.readers(number).next().is_some();
+            let unneeded = read && self.readers(number).all(|reader| settled[reader]);
+            settled[number] = settled[number] || (made && unneeded);
+        }
+        settled
+    }
+}

@@ -1,0 +1,319 @@
+//! The rules, each by the name under which it is reported.
+
+use super::account::Witness;
+use super::{Violation, hold, progress_adds_up};
+use crate::ids::{StageId, TaskId};
+use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, TaskFailure};
+use crate::time::Timestamp;
+
+impl Witness {
+    /// Follows one event and says which invariant is broken, if one is.
+    pub(in crate::job) fn observe(
+        &mut self,
+        at: Timestamp,
+        event: &Event,
+        commands: &[Command],
+        machine: &JobMachine,
+    ) -> Result<(), Violation> {
+        if self.the_first_end_stands(event, commands, machine)? {
+            return Ok(());
+        }
+        let settled_before = self.settled();
+        let open_before = self.open();
+        self.note(at, event, machine);
+        let moved = matches!(
+            event,
+            Event::TaskSucceeded(_) | Event::TaskFailed(_) | Event::WorkerLost { .. }
+        );
+        if moved {
+            let missed = self.missed_winner(event, &settled_before);
+            let stood = self.standing();
+            self.note_winners(at, event, machine);
+            let made_again = missed.is_none_or(|run| self.run_of(run.0) != Some(run.1));
+            hold("a lost input is made again", made_again, || {
+                format!("{missed:?} still stands after {event:?}")
+            })?;
+            let may_lose = missed.is_some() || matches!(event, Event::WorkerLost { .. });
+            let fewer = self.standing() < stood;
+            hold("winners are lost for a cause", may_lose || !fewer, || {
+                format!("{event:?} took winners")
+            })?;
+            self.winners_come_from_the_log()?;
+            self.needed_winners_are_on_lives_not_known_lost()?;
+        }
+        let charge = self.note_answer(event, &settled_before);
+        self.a_decision_is_justified(commands, charge)?;
+        if self.decided.is_some() {
+            return Ok(());
+        }
+        let retry = charge.map(|(told, _)| told.task);
+        if let Some((told, charged)) = charge {
+            self.a_retry_waits_as_long_as_it_should(at, told, charged, commands)?;
+        }
+        let mut added = 0;
+        for command in commands {
+            added += usize::from(self.a_publish_is_right(at, command, retry, &open_before)?);
+        }
+        if added > 0 {
+            self.the_window_is_held(at)?;
+        }
+        self.what_is_outstanding_was_asked_and_not_answered(machine)?;
+        progress_adds_up(machine)
+    }
+
+    /// After the end nothing is asked; at the end, one release; returns whether the job has ended.
+    fn the_first_end_stands(
+        &mut self,
+        event: &Event,
+        commands: &[Command],
+        machine: &JobMachine,
+    ) -> Result<bool, Violation> {
+        let name = "the first end stands";
+        if self.finished.is_none() {
+            let Event::Finished(outcome) = event else {
+                hold(name, !machine.is_finished(), || {
+                    "ended without an end in the log".to_owned()
+                })?;
+                return Ok(false);
+            };
+            self.finished = Some(outcome.clone());
+            let released = commands == [Command::Release];
+            hold(name, released, || {
+                format!("the end gave {commands:?}, not a release")
+            })?;
+        } else {
+            hold(name, commands.is_empty(), || {
+                format!("{event:?} after the end gave {commands:?}")
+            })?;
+        }
+        hold(name, machine.outcome() == self.finished.as_ref(), || {
+            format!(
+                "the log says {:?}, the machine {:?}",
+                self.finished,
+                machine.outcome()
+            )
+        })?;
+        Ok(true)
+    }
+
+    fn winners_come_from_the_log(&self) -> Result<(), Violation> {
+        for (stage, winners) in (0..).map(StageId).zip(&self.winners) {
+            for (index, winner) in (0..).zip(winners) {
+                let Some((worker, run)) = winner else {
+                    continue;
+                };
+                let task = TaskId { stage, index };
+                let logged = self.ran_well.get(&(task, *run));
+                hold("winners come from the log", logged == Some(worker), || {
+                    format!("{task} is won by {run} on {worker}, the log says {logged:?}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn needed_winners_are_on_lives_not_known_lost(&self) -> Result<(), Violation> {
+        // Once the job is decided, nobody needs anything.
+        if self.lost.is_empty() || self.decided.is_some() {
+            return Ok(());
+        }
+        let settled = self.settled();
+        for (number, winners) in self.winners.iter().enumerate() {
+            if self.readers(number).all(|reader| settled[reader]) {
+                continue;
+            }
+            for (worker, run) in winners.iter().flatten() {
+                let dead = self.lost.contains(&(worker.id.clone(), worker.incarnation));
+                hold("needed winners are on lives not known lost", !dead, || {
+                    format!("run {run} of needed stage {number} is on lost {worker}")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The job is decided once, and for a reason that the log holds; a task at the end of its attempts decides.
+    fn a_decision_is_justified(
+        &mut self,
+        commands: &[Command],
+        charge: Option<(&TaskFailure, u32)>,
+    ) -> Result<(), Violation> {
+        let name = "a decision is justified";
+        let finish = commands.iter().find_map(|command| match command {
+            Command::Finish(outcome) => Some(outcome),
+            _ => None,
+        });
+        if self.decided.is_some() {
+            return hold(
+                "after the decision nothing is asked",
+                commands.is_empty(),
+                || format!("decided {:?}, then asked {commands:?}", self.decided),
+            );
+        }
+        let max_attempts = self.options.retry.max_attempts;
+        let used_up = charge.filter(|(_, charged)| *charged >= max_attempts);
+        let Some(outcome) = finish else {
+            hold("attempts are bounded", used_up.is_none(), || {
+                format!("{used_up:?} of {max_attempts}, and the job goes on")
+            })?;
+            let all_settled =
+                !self.shapes.is_empty() && self.settled().iter().all(|settled| *settled);
+            return hold(name, !all_settled, || {
+                "all is done, and the job goes on".to_owned()
+            });
+        };
+        self.decided = Some(outcome.clone());
+        self.asked.clear();
+        let justified = match outcome {
+            Outcome::Succeeded => self.settled().iter().all(|settled| *settled),
+            Outcome::Cancelled => self.cancel_seen,
+            Outcome::Failed { failure, .. } if failure.code == "deadline" => self.deadline_seen,
+            Outcome::Failed { failure, .. } => match failure.class {
+                FailureClass::Retry { .. } | FailureClass::Timeout => used_up.is_some(),
+                FailureClass::Fatal | FailureClass::Poison => true,
+                FailureClass::InputLost(_) | FailureClass::WorkerGone | FailureClass::Cancelled => {
+                    return hold("only own failures are charged", false, || {
+                        format!("{outcome:?}")
+                    });
+                }
+            },
+        };
+        hold(name, justified, || {
+            format!("{outcome:?}; charged {charge:?} of {max_attempts}")
+        })
+    }
+
+    fn a_retry_waits_as_long_as_it_should(
+        &self,
+        at: Timestamp,
+        told: &TaskFailure,
+        charged: u32,
+        commands: &[Command],
+    ) -> Result<(), Violation> {
+        let asked_ms = match told.failure.class {
+            FailureClass::Retry { after_ms } => after_ms.unwrap_or(0),
+            _ => 0,
+        };
+        let retry = self.options.retry;
+        let full_us = (retry.base_ms << (charged - 1)).min(retry.max_ms) * 1000;
+        let least = (full_us / 2).max(asked_ms * 1000);
+        let most = full_us.max(asked_ms * 1000);
+        for command in commands {
+            let Command::Publish {
+                task, not_before, ..
+            } = command
+            else {
+                continue;
+            };
+            if *task == told.task {
+                let wait = u64::try_from(not_before.0 - at.0).unwrap_or(0);
+                hold(
+                    "a retry waits as long as it should",
+                    (least..=most).contains(&wait),
+                    || format!("{task} waits {wait} us, not {least} to {most}"),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A publish names a task without a winner, whose inputs all stand, with a number that was never used
+    /// before, or it repeats what was asked. Returns whether it takes a new place in the window: a retry takes
+    /// its own, also one that had to wait until its stage was open again.
+    fn a_publish_is_right(
+        &mut self,
+        at: Timestamp,
+        command: &Command,
+        retry: Option<TaskId>,
+        open_before: &[bool],
+    ) -> Result<bool, Violation> {
+        let Command::Publish {
+            task,
+            attempt,
+            not_before,
+        } = command
+        else {
+            return Ok(false);
+        };
+        let free = self.winner(*task).is_none();
+        hold("only tasks without a winner are published", free, || {
+            format!("{task} attempt {attempt}")
+        })?;
+        let stage = task.stage.0 as usize;
+        let open = self.open().get(stage) == Some(&true);
+        let readers = "readers are published only when all their inputs stand";
+        hold(readers, open, || format!("{task} attempt {attempt}"))?;
+        if let Some(asked) = self.asked.get(task) {
+            let same = *asked == (*attempt, *not_before);
+            hold("what is asked twice is the same", same, || {
+                format!("{task}: {asked:?}, then {attempt} at {not_before:?}")
+            })?;
+            return Ok(false);
+        }
+        let before = self.last_attempt.insert(*task, *attempt);
+        let grows = before.is_none_or(|before| before < *attempt);
+        hold("attempt numbers grow", grows, || {
+            format!("{task}: {before:?}, then {attempt}")
+        })?;
+        let charged = self.charged.contains_key(task);
+        let waits = *not_before > at;
+        hold(
+            "only a charged failure makes a task wait",
+            charged || !waits,
+            || format!("{task} attempt {attempt} waits until {not_before:?}"),
+        )?;
+        self.asked.insert(*task, (*attempt, *not_before));
+        let opened = open_before.get(stage) == Some(&false);
+        let retried = retry == Some(*task) || (opened && charged);
+        Ok(!waits && !retried)
+    }
+
+    /// When a task was added, no more than a window is due.
+    fn the_window_is_held(&self, at: Timestamp) -> Result<(), Violation> {
+        let open = self.open();
+        let due = self
+            .asked
+            .iter()
+            .filter(|(task, (_, not_before))| *not_before <= at && open[task.stage.0 as usize]);
+        let due = due.count();
+        let last = self.completions.last().copied().unwrap_or(0);
+        let within = |second: i64| self.completions.iter().filter(|s| **s == second).count();
+        let by_rate = within(last).max(within(last - 1));
+        let limit = by_rate.max(4 * self.slots as usize).max(16);
+        hold("the window is held", due <= limit, || {
+            format!("{due} tasks are due, {limit} may be")
+        })
+    }
+
+    fn what_is_outstanding_was_asked_and_not_answered(
+        &self,
+        machine: &JobMachine,
+    ) -> Result<(), Violation> {
+        let open = self.open();
+        let ours = self
+            .asked
+            .iter()
+            .filter(|(task, _)| open[task.stage.0 as usize]);
+        let ours: Vec<_> = ours
+            .map(|(task, (attempt, moment))| (*task, *attempt, *moment))
+            .collect();
+        let publish = |command: Command| match command {
+            Command::Publish {
+                task,
+                attempt,
+                not_before,
+            } => Some((task, attempt, not_before)),
+            _ => None,
+        };
+        let theirs: Vec<_> = machine
+            .outstanding()
+            .into_iter()
+            .filter_map(publish)
+            .collect();
+        hold(
+            "what is outstanding was asked and not answered",
+            ours == theirs,
+            || format!("asked {ours:?}, outstanding {theirs:?}"),
+        )
+    }
+}

@@ -1,0 +1,307 @@
+//! The fold: events of the log in, commands for the shell out.
+//!
+//! How a shell uses it: replay the whole log, ignore the commands that come of it, carry out
+//! [`JobMachine::outstanding`]; then follow the log and carry out what each event gives. Every command may
+//! be carried out twice, and none may be skipped but one: a `Publish` of a task of which some input has no
+//! winner at the moment in which its message is made (it waited out a backoff, and a worker died meanwhile).
+//! The machine asks for it again when the inputs stand.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::board::Board;
+use super::command::Command;
+use super::error::Error;
+use super::event::{Event, Outcome, Payload, StageShape, Submission};
+use super::failure::Failure;
+use super::progress::{JobState, Progress};
+use super::shape;
+use crate::ids::{ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
+use crate::time::Timestamp;
+
+/// Folds the log of one job.
+///
+/// It is total: any event, twice, late, in any order, gives no error and no panic. The same log gives the
+/// same commands and an equal machine.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct JobMachine {
+    submission: Option<Submission>,
+    submitted_at: Option<Timestamp>,
+    slots: u32,
+    /// Lives of workers that ended before there was a plan; each tells something only then.
+    lost_before_plan: BTreeSet<(WorkerId, Incarnation)>,
+    planned_at: Option<Timestamp>,
+    shapes: Vec<StageShape>,
+    plan: Option<Payload>,
+    board: Option<Board>,
+    /// How the job ends, as soon as that is certain.
+    decided: Option<Outcome>,
+    /// How the job ended: recorded in the log.
+    outcome: Option<Outcome>,
+    finished_at: Option<Timestamp>,
+}
+
+impl JobMachine {
+    /// Makes the machine of an empty log.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Folds the next event of the log, recorded at `at`; returns what is to be done now.
+    ///
+    /// Costs O(log n) for what a task says, and O(n) for a lost worker. The first end in the log stands; events
+    /// after it, and events that come too early or again, change nothing.
+    pub fn apply(&mut self, at: Timestamp, event: &Event) -> Vec<Command> {
+        if self.outcome.is_some() {
+            return Vec::new();
+        }
+        if let Event::Finished(outcome) = event {
+            self.close();
+            self.outcome = Some(outcome.clone());
+            self.finished_at = Some(at);
+            return vec![Command::Release];
+        }
+        if self.decided.is_some() {
+            return Vec::new();
+        }
+        let mut commands = Vec::new();
+        match self
+            .fold(at, event, &mut commands)
+            .or_else(|| self.success())
+        {
+            Some(outcome) => {
+                self.close();
+                self.decided = Some(outcome.clone());
+                vec![Command::Finish(outcome)]
+            }
+            None => {
+                if let Some(board) = &mut self.board {
+                    board.refill(at, &mut commands);
+                }
+                commands
+            }
+        }
+    }
+
+    /// Folds an event of a job that is not decided; returns how the job ends, if this decides it.
+    fn fold(
+        &mut self,
+        at: Timestamp,
+        event: &Event,
+        commands: &mut Vec<Command>,
+    ) -> Option<Outcome> {
+        if let Some(board) = &mut self.board {
+            board.wake(at);
+        }
+        match event {
+            Event::Submitted(submission) => {
+                self.submit(at, submission, commands);
+                None
+            }
+            Event::Planned { stages, plan } => self.planned(at, stages, plan),
+            Event::PlanFailed(failure) => self.plan_failed(failure),
+            Event::Capacity { slots } => {
+                self.slots = *slots;
+                if let Some(board) = &mut self.board {
+                    board.set_slots(*slots);
+                }
+                None
+            }
+            Event::TaskSucceeded(success) => {
+                let ended = self.board.as_mut()?.succeed(at, success).err()?;
+                Some(failed(Some(success.task), &ended))
+            }
+            Event::TaskFailed(told) => {
+                let submission = self.submission.as_ref()?;
+                self.board.as_mut()?.fail(at, told, submission, commands)
+            }
+            Event::WorkerLost {
+                worker,
+                incarnation,
+            } => {
+                self.worker_lost(worker, *incarnation);
+                None
+            }
+            Event::CancelRequested => Some(Outcome::Cancelled),
+            Event::DeadlineReached => {
+                let limit_ms = self.submission.as_ref()?.options.deadline_ms?;
+                Some(failed(None, &Error::Deadline { limit_ms }))
+            }
+            // Folded by the caller, whether or not the job is decided.
+            Event::Finished(_) => None,
+        }
+    }
+
+    fn submit(&mut self, at: Timestamp, submission: &Submission, commands: &mut Vec<Command>) {
+        if self.submission.is_some() {
+            return;
+        }
+        self.submission = Some(submission.clone());
+        self.submitted_at = Some(at);
+        commands.push(Command::Plan);
+        commands.extend(self.watch_deadline());
+    }
+
+    fn planned(&mut self, at: Timestamp, stages: &[StageShape], plan: &Payload) -> Option<Outcome> {
+        if self.submission.is_none() || self.board.is_some() {
+            return None;
+        }
+        if let Err(error) = shape::check(stages) {
+            return Some(failed(None, &error));
+        }
+        self.planned_at = Some(at);
+        self.shapes = stages.to_vec();
+        self.plan = Some(plan.clone());
+        let mut board = Board::new(stages, self.slots);
+        for (worker, incarnation) in std::mem::take(&mut self.lost_before_plan) {
+            board.worker_lost(&worker, incarnation);
+        }
+        self.board = Some(board);
+        None
+    }
+
+    fn worker_lost(&mut self, worker: &WorkerId, incarnation: Incarnation) {
+        match &mut self.board {
+            Some(board) => board.worker_lost(worker, incarnation),
+            None => {
+                self.lost_before_plan.insert((worker.clone(), incarnation));
+            }
+        }
+    }
+
+    fn plan_failed(&self, failure: &Failure) -> Option<Outcome> {
+        let waits_for_plan = self.submission.is_some() && self.board.is_none();
+        waits_for_plan.then(|| Outcome::Failed {
+            task: None,
+            failure: failure.clone(),
+        })
+    }
+
+    fn success(&self) -> Option<Outcome> {
+        self.board
+            .as_ref()?
+            .is_settled()
+            .then_some(Outcome::Succeeded)
+    }
+
+    fn close(&mut self) {
+        if let Some(board) = &mut self.board {
+            board.close();
+        }
+    }
+
+    fn watch_deadline(&self) -> Option<Command> {
+        let limit_ms = self.submission.as_ref()?.options.deadline_ms?;
+        let at = self.submitted_at?.after(Duration::from_millis(limit_ms));
+        Some(Command::WatchDeadline { at })
+    }
+
+    /// Returns everything that is asked for and not yet answered, for a shell that has just replayed a log.
+    ///
+    /// Tasks keep the moment before which they were not to start.
+    #[must_use]
+    pub fn outstanding(&self) -> Vec<Command> {
+        if self.outcome.is_some() {
+            return vec![Command::Release];
+        }
+        if let Some(outcome) = &self.decided {
+            return vec![Command::Finish(outcome.clone())];
+        }
+        if self.submission.is_none() {
+            return Vec::new();
+        }
+        let mut commands: Vec<Command> = self.watch_deadline().into_iter().collect();
+        match &self.board {
+            None => commands.push(Command::Plan),
+            Some(board) => commands.extend(board.asked()),
+        }
+        commands
+    }
+
+    /// Returns what a person may know of the job at a glance; costs as much as the job has stages.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        let stages = self
+            .board
+            .as_ref()
+            .map(|board| board.progress(&self.shapes));
+        Progress {
+            state: self.state(),
+            submitted_at: self.submitted_at,
+            planned_at: self.planned_at,
+            finished_at: self.finished_at,
+            outcome: self.outcome.clone(),
+            stages: stages.unwrap_or_default(),
+        }
+    }
+
+    fn state(&self) -> JobState {
+        match (&self.outcome, &self.board) {
+            (Some(Outcome::Succeeded), _) => JobState::Succeeded,
+            (Some(Outcome::Failed { .. }), _) => JobState::Failed,
+            (Some(Outcome::Cancelled), _) => JobState::Cancelled,
+            (None, _) if self.decided.is_some() => JobState::Finishing,
+            (None, Some(board)) if board.is_under_way() => JobState::Running,
+            (None, Some(_)) => JobState::Planned,
+            (None, None) if self.submission.is_some() => JobState::Submitted,
+            (None, None) => JobState::Unknown,
+        }
+    }
+
+    /// Returns what the client asked for: the first submission of the log.
+    #[must_use]
+    pub const fn submission(&self) -> Option<&Submission> {
+        self.submission.as_ref()
+    }
+
+    /// Returns the encoded plan: the first of the log.
+    #[must_use]
+    pub const fn plan(&self) -> Option<&Payload> {
+        self.plan.as_ref()
+    }
+
+    /// Returns the stages of the plan; none before it.
+    #[must_use]
+    pub fn stages(&self) -> &[StageShape] {
+        &self.shapes
+    }
+
+    /// Returns how the job ended, once that is recorded.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<&Outcome> {
+        self.outcome.as_ref()
+    }
+
+    /// Tells whether the job's end is recorded.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.outcome.is_some()
+    }
+
+    /// Returns the run whose result stands for a task: the first success, unless it was lost since.
+    #[must_use]
+    pub fn winner(&self, task: TaskId) -> Option<(&WorkerRef, ExecutionId)> {
+        self.board.as_ref()?.winner(task)
+    }
+
+    /// Lists the workers that the job has met and that are not known to be lost: `WorkerLost` is owed when
+    /// one of them is gone.
+    pub fn holders(&self) -> impl Iterator<Item = &WorkerRef> {
+        self.board.iter().flat_map(Board::holders)
+    }
+
+    /// Counts the bytes that the tasks take on the heap.
+    #[cfg(test)]
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.board.as_ref().map_or(0, Board::heap_bytes)
+    }
+}
+
+fn failed(task: Option<TaskId>, error: &Error) -> Outcome {
+    let failure = error.failure();
+    Outcome::Failed { task, failure }
+}

@@ -1,0 +1,765 @@
+//! One test for each rule of the life of a job.
+//!
+//! A script is a list of events, each with the commands that must come of it, written as words:
+//! `0/1#2` publishes task 1 of stage 0 with attempt 2, `0/1#2+` the same but later than now.
+
+use bytes::Bytes;
+
+use super::*;
+use crate::exchange::{PartitionAddress, PartitionKey};
+use crate::ids::{Attempt, Incarnation, JobId, StageId, WorkerId};
+use crate::job::{FailureClass, JobState, TaskFailure, TaskSuccess};
+use crate::spec::{JobOptions, RetryPolicy};
+
+/// Applies a script, an event a second, and compares what comes of each event; returns the machine.
+#[track_caller]
+fn check(script: &[(Event, &str)]) -> JobMachine {
+    let mut machine = JobMachine::new();
+    for (step, (event, expected)) in script.iter().enumerate() {
+        let at = Timestamp(1_000_000 * i64::try_from(step).unwrap());
+        let commands = machine.apply(at, event);
+        let got = words(at, &commands);
+        assert_eq!(got, *expected, "step {step}: {event:?}");
+        // What is said twice says nothing new.
+        let before = machine.clone();
+        let again = machine.apply(at, event);
+        assert_eq!(
+            words(at, &again),
+            "",
+            "step {step}, the second time: {event:?}"
+        );
+        assert!(
+            machine == before,
+            "step {step}, the second time, changed the machine: {event:?}"
+        );
+    }
+    machine
+}
+
+fn words(at: Timestamp, commands: &[Command]) -> String {
+    let word = |command: &Command| match command {
+        Command::Plan => "plan".to_owned(),
+        Command::Publish {
+            task,
+            attempt,
+            not_before,
+        } => {
+            let later = if *not_before > at { "+" } else { "" };
+            format!("{task}#{attempt}{later}")
+        }
+        Command::WatchDeadline { at } => format!("watch:{}", at.0 / 1000),
+        Command::Finish(Outcome::Succeeded) => "succeed".to_owned(),
+        Command::Finish(Outcome::Cancelled) => "cancel".to_owned(),
+        Command::Finish(Outcome::Failed { task, failure }) => {
+            let task = task.map(|task| format!("{task}:")).unwrap_or_default();
+            format!("fail:{task}{}", failure.code)
+        }
+        Command::Release => "release".to_owned(),
+    };
+    commands.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Compares what is outstanding at the end of a script.
+#[track_caller]
+fn outstanding(machine: &JobMachine, expected: &str) {
+    assert_eq!(words(Timestamp(i64::MAX), &machine.outstanding()), expected);
+}
+
+fn submit_with(options: JobOptions) -> Event {
+    Event::Submitted(Submission {
+        spec: Payload::Blob("spec".to_owned()),
+        title: "test".to_owned(),
+        options,
+        seed: 7,
+    })
+}
+
+fn submit() -> Event {
+    submit_with(JobOptions::default())
+}
+
+/// A plan; each stage is its number of tasks and the stages it reads.
+fn planned(stages: &[(u32, &[u32])]) -> Event {
+    let shape = |(tasks, inputs): &(u32, &[u32])| StageShape {
+        name: "s".to_owned(),
+        tasks: *tasks,
+        inputs: inputs.iter().copied().map(StageId).collect(),
+    };
+    Event::Planned {
+        stages: stages.iter().map(shape).collect(),
+        plan: Payload::Inline(Bytes::new()),
+    }
+}
+
+fn task(stage: u32, index: u32) -> TaskId {
+    TaskId {
+        stage: StageId(stage),
+        index,
+    }
+}
+
+/// A worker in its first life.
+fn worker(name: &str) -> WorkerRef {
+    WorkerRef {
+        id: WorkerId::new(name).unwrap(),
+        incarnation: Incarnation(1),
+        flight: String::new(),
+    }
+}
+
+fn ok(stage: u32, index: u32, attempt: u32, execution: u64, by: &str) -> Event {
+    Event::TaskSucceeded(TaskSuccess {
+        task: task(stage, index),
+        attempt: Attempt(attempt),
+        execution: ExecutionId(execution),
+        worker: worker(by),
+        run_us: 10,
+        stored_bytes: 100,
+        result: None,
+    })
+}
+
+fn ng(stage: u32, index: u32, attempt: u32, class: FailureClass) -> Event {
+    Event::TaskFailed(TaskFailure {
+        task: task(stage, index),
+        attempt: Attempt(attempt),
+        execution: ExecutionId(999),
+        worker: worker("x"),
+        failure: failure(class),
+    })
+}
+
+fn failure(class: FailureClass) -> Failure {
+    Failure {
+        class,
+        code: "why".to_owned(),
+        message: "because".to_owned(),
+    }
+}
+
+const RETRY: FailureClass = FailureClass::Retry { after_ms: None };
+
+/// A reader misses a partition of a run of a task.
+fn missed(stage: u32, index: u32, execution: u64, on: &str) -> FailureClass {
+    FailureClass::InputLost(Box::new(PartitionAddress {
+        key: PartitionKey {
+            job: JobId::new("j").unwrap(),
+            task: task(stage, index),
+            execution: ExecutionId(execution),
+            partition: 0,
+        },
+        worker: worker(on),
+    }))
+}
+
+fn lost(name: &str) -> Event {
+    let WorkerRef {
+        id, incarnation, ..
+    } = worker(name);
+    Event::WorkerLost {
+        worker: id,
+        incarnation,
+    }
+}
+
+#[test]
+fn the_first_submission_and_the_first_plan_count() {
+    let machine = check(&[
+        (planned(&[(9, &[])]), ""),
+        (Event::PlanFailed(failure(RETRY)), ""),
+        (submit(), "plan"),
+        (
+            submit_with(JobOptions {
+                deadline_ms: Some(1),
+                ..JobOptions::default()
+            }),
+            "",
+        ),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (planned(&[(3, &[])]), ""),
+        (Event::PlanFailed(failure(RETRY)), ""),
+        (Event::DeadlineReached, ""),
+        (ok(0, 2, 0, 1, "a"), ""),
+        (ok(0, 1, 0, 1, "a"), ""),
+        (ok(0, 0, 0, 2, "a"), "succeed"),
+        (Event::Finished(Outcome::Succeeded), "release"),
+    ]);
+    assert_eq!(machine.stages().len(), 1);
+    assert_eq!(machine.submission().unwrap().options.deadline_ms, None);
+    assert_eq!(
+        machine.winner(task(0, 1)),
+        Some((&worker("a"), ExecutionId(1)))
+    );
+}
+
+#[test]
+fn a_plan_that_is_empty_or_has_empty_stages_ends_well() {
+    check(&[(submit(), "plan"), (planned(&[]), "succeed")]);
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(0, &[]), (0, &[0])]), "succeed"),
+    ]);
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (0, &[0]), (1, &[1])]), "0/0#0 2/0#0"),
+        (ok(2, 0, 0, 1, "a"), ""),
+        (ok(0, 0, 0, 2, "a"), "succeed"),
+    ]);
+}
+
+#[test]
+fn a_plan_that_cannot_be_made_or_cannot_end_fails_the_job() {
+    let fails = |event, expected| {
+        check(&[
+            (submit(), "plan"),
+            (event, expected),
+            (planned(&[(1, &[])]), ""),
+        ]);
+    };
+    fails(Event::PlanFailed(failure(FailureClass::Fatal)), "fail:why");
+    fails(planned(&[(1, &[0])]), "fail:malformed-plan");
+    fails(
+        planned(&[(1, &[]), (1, &[2]), (1, &[])]),
+        "fail:malformed-plan",
+    );
+    fails(planned(&[(1, &[u32::MAX])]), "fail:malformed-plan");
+    fails(
+        planned(&[(u32::MAX, &[]), (u32::MAX, &[])]),
+        "fail:malformed-plan",
+    );
+    fails(
+        planned(&vec![(1, &[] as &[u32]); 1025]),
+        "fail:malformed-plan",
+    );
+    let wide = vec![0; 70_000];
+    fails(planned(&[(1, &[]), (1, &wide)]), "fail:malformed-plan");
+}
+
+#[test]
+fn a_stage_waits_for_all_tasks_of_its_inputs_and_for_no_other() {
+    check(&[
+        (submit(), "plan"),
+        (
+            planned(&[(2, &[]), (1, &[]), (1, &[0]), (1, &[1, 2])]),
+            "0/0#0 0/1#0 1/0#0",
+        ),
+        (ok(0, 1, 0, 1, "a"), ""),
+        (ok(0, 0, 0, 2, "a"), "2/0#0"),
+        (ok(2, 0, 0, 3, "b"), ""),
+        (ok(1, 0, 0, 4, "b"), "3/0#0"),
+        (ok(3, 0, 0, 5, "b"), "succeed"),
+    ]);
+}
+
+#[test]
+fn the_first_success_wins_whatever_attempt_it_carries() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (ng(0, 0, 0, FailureClass::WorkerGone), "0/0#1"),
+        (ok(0, 0, 7, 9, "x"), ""),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ok(0, 0, 1, 2, "b"), ""),
+        (ok(7, 0, 0, 3, "b"), ""),
+        (ok(u32::MAX, u32::MAX, u32::MAX, 3, "b"), ""),
+    ]);
+    assert_eq!(
+        machine.winner(task(0, 0)),
+        Some((&worker("a"), ExecutionId(1)))
+    );
+    assert_eq!(machine.winner(task(0, 1)), None);
+    assert_eq!(machine.winner(task(0, 2)), None);
+    assert_eq!(machine.winner(task(u32::MAX, u32::MAX)), None);
+    outstanding(&machine, "0/1#0");
+}
+
+#[test]
+fn own_failures_are_tried_again_later_until_the_attempts_are_used_up() {
+    let retry = RetryPolicy {
+        max_attempts: 3,
+        base_ms: 100,
+        max_ms: 1000,
+    };
+    let machine = check(&[
+        (
+            submit_with(JobOptions {
+                retry,
+                ..JobOptions::default()
+            }),
+            "plan",
+        ),
+        (planned(&[(1, &[])]), "0/0#0"),
+        (ng(0, 0, 0, RETRY), "0/0#1+"),
+        (ng(0, 0, 0, RETRY), ""),
+        (ng(0, 0, 1, FailureClass::WorkerGone), "0/0#2"),
+        (ng(0, 0, 2, FailureClass::Timeout), "0/0#3+"),
+        (ng(0, 0, 3, RETRY), "fail:0/0:why"),
+    ]);
+    let Some(Command::Finish(Outcome::Failed { failure, .. })) = machine.outstanding().pop() else {
+        panic!("{:?}", machine.outstanding());
+    };
+    assert_eq!(failure.message, "task 0/0 failed after 3 tries: because");
+    assert_eq!(failure.class, RETRY);
+    assert_eq!(
+        (machine.progress().failed(), machine.progress().retried()),
+        (3, 3)
+    );
+}
+
+#[test]
+fn a_wait_is_kept_across_a_replay() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[])]), "0/0#0"),
+        (
+            ng(
+                0,
+                0,
+                0,
+                FailureClass::Retry {
+                    after_ms: Some(9_000),
+                },
+            ),
+            "0/0#1+",
+        ),
+    ]);
+    let not_before = Timestamp(2_000_000 + 9_000_000);
+    let asked = Command::Publish {
+        task: task(0, 0),
+        attempt: Attempt(1),
+        not_before,
+    };
+    assert_eq!(machine.outstanding(), [asked]);
+}
+
+#[test]
+fn a_failure_that_no_try_can_mend_fails_the_job() {
+    for class in [FailureClass::Fatal, FailureClass::Poison] {
+        check(&[
+            (submit(), "plan"),
+            (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+            (ng(0, 1, 1, class.clone()), ""),
+            (ng(0, 1, 0, class), "fail:0/1:why"),
+            (ok(0, 0, 0, 1, "a"), ""),
+        ]);
+    }
+}
+
+#[test]
+fn what_is_not_the_tasks_fault_is_not_charged_but_bounded() {
+    for class in [FailureClass::WorkerGone, FailureClass::Cancelled] {
+        let mut script = vec![(submit(), "plan"), (planned(&[(1, &[])]), "0/0#0")];
+        let words: Vec<String> = (1..=1000).map(|n| format!("0/0#{n}")).collect();
+        for (attempt, word) in (0..).zip(&words) {
+            script.push((ng(0, 0, attempt, class.clone()), word));
+        }
+        script.push((ng(0, 0, 1000, class), "fail:0/0:task-keeps-returning"));
+        let machine = check(&script);
+        assert_eq!(machine.progress().failed(), 0);
+    }
+}
+
+#[test]
+fn a_lost_input_is_made_again_and_then_its_reader_runs_again() {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[]), (1, &[0])]), "0/0#0 0/1#0"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ok(0, 1, 0, 2, "a"), "1/0#0"),
+        (ng(1, 0, 0, missed(0, 1, 2, "a")), "0/1#1"),
+        (ng(1, 0, 0, missed(0, 0, 1, "a")), ""),
+        (ok(0, 1, 1, 3, "b"), "1/0#1"),
+        // The reader had an old address; or names what it does not read, or what never was.
+        (ng(1, 0, 1, missed(0, 1, 2, "a")), "1/0#2"),
+        (ng(1, 0, 2, missed(1, 0, 2, "a")), "1/0#3"),
+        (ng(1, 0, 3, missed(u32::MAX, u32::MAX, 2, "a")), "1/0#4"),
+        (ok(1, 0, 4, 4, "b"), "succeed"),
+    ]);
+}
+
+#[test]
+fn a_worker_found_without_its_partitions_again_and_again_is_taken_as_lost() {
+    let mut script = vec![
+        (submit(), "plan"),
+        (
+            planned(&[(6, &[]), (1, &[0])]),
+            "0/0#0 0/1#0 0/2#0 0/3#0 0/4#0 0/5#0",
+        ),
+    ];
+    for index in 0..5 {
+        script.push((ok(0, index, 0, u64::from(index), "a"), ""));
+    }
+    script.push((ok(0, 5, 0, 5, "b"), "1/0#0"));
+    script.extend([
+        (ng(1, 0, 0, missed(0, 0, 0, "a")), "0/0#1"),
+        (ok(0, 0, 1, 10, "a"), "1/0#1"),
+        (ng(1, 0, 1, missed(0, 1, 1, "a")), "0/1#1"),
+        (ok(0, 1, 1, 11, "a"), "1/0#2"),
+        (ng(1, 0, 2, missed(0, 2, 2, "a")), "0/2#1"),
+        (ok(0, 2, 1, 12, "a"), "1/0#3"),
+        // The fourth: all that worker a holds is made again, what worker b holds is not.
+        (
+            ng(1, 0, 3, missed(0, 3, 3, "a")),
+            "0/0#2 0/1#2 0/2#2 0/3#1 0/4#1",
+        ),
+    ]);
+    check(&script);
+}
+
+#[test]
+fn a_partition_that_vanishes_each_time_fails_the_job() {
+    let mut machine = JobMachine::new();
+    let at = Timestamp(0);
+    machine.apply(at, &submit());
+    machine.apply(at, &planned(&[(1, &[]), (1, &[0])]));
+    for round in 0..32 {
+        let execution = u64::from(round);
+        assert_eq!(
+            words(at, &machine.apply(at, &ok(0, 0, round, execution, "a"))),
+            format!("1/0#{round}")
+        );
+        let event = ng(1, 0, round, missed(0, 0, execution, "a"));
+        assert_eq!(
+            words(at, &machine.apply(at, &event)),
+            format!("0/0#{}", round + 1)
+        );
+    }
+    machine.apply(at, &ok(0, 0, 32, 32, "a"));
+    let event = ng(1, 0, 32, missed(0, 0, 32, "a"));
+    assert_eq!(
+        words(at, &machine.apply(at, &event)),
+        "fail:1/0:partition-keeps-vanishing"
+    );
+}
+
+#[test]
+fn a_lost_worker_costs_what_is_still_needed_and_nothing_else() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (2, &[0]), (1, &[1])]), "0/0#0"),
+        (ok(0, 0, 0, 1, "a"), "1/0#0 1/1#0"),
+        (ok(1, 0, 0, 2, "a"), ""),
+        (ok(1, 1, 0, 3, "b"), "2/0#0"),
+        // The first stage is read: lost with worker a, and needed no more.
+        (lost("c"), ""),
+        (lost("b"), "1/1#1"),
+        // Now the first stage is needed again, and so is what it has on a worker that is lost later.
+        (lost("a"), "0/0#1"),
+        (ok(0, 0, 1, 4, "d"), "1/1#1 1/0#1"),
+        (ok(1, 0, 1, 5, "d"), ""),
+        (ok(1, 1, 1, 6, "d"), "2/0#0"),
+        (ok(2, 0, 0, 7, "d"), "succeed"),
+    ]);
+    assert_eq!(machine.progress().failed(), 0);
+}
+
+#[test]
+fn a_stage_that_is_needed_again_is_made_again_where_its_worker_was_lost_before() {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (1, &[0]), (1, &[1])]), "0/0#0"),
+        (ok(0, 0, 0, 1, "a"), "1/0#0"),
+        (ok(1, 0, 0, 2, "b"), "2/0#0"),
+        (lost("a"), ""),
+        (ng(2, 0, 0, missed(1, 0, 2, "b")), "0/0#1"),
+        (ok(0, 0, 1, 3, "c"), "1/0#1"),
+        (ok(1, 0, 1, 4, "c"), "2/0#1"),
+        (ok(2, 0, 1, 5, "c"), "succeed"),
+    ]);
+}
+
+#[test]
+fn the_results_of_a_last_stage_stand_when_their_worker_is_lost() {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(3, &[])]), "0/0#0 0/1#0 0/2#0"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (lost("a"), ""),
+        (ok(0, 1, 0, 2, "a"), ""),
+        (ok(0, 2, 0, 3, "b"), "succeed"),
+    ]);
+}
+
+#[test]
+fn a_success_of_a_lost_life_is_of_no_use_to_a_reader() {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[]), (1, &[0])]), "0/0#0 0/1#0"),
+        (lost("a"), ""),
+        // Its worker takes the attempt off the queue, so there must be another.
+        (ok(0, 0, 0, 1, "a"), "0/0#1"),
+        // An attempt that was replaced: the one that counts is still on the queue.
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ok(0, 0, 1, 2, "b"), ""),
+        (ok(0, 1, 0, 3, "b"), "1/0#0"),
+        (ok(1, 0, 0, 4, "a"), "succeed"),
+    ]);
+}
+
+#[test]
+fn a_life_that_ended_before_the_plan_is_over_all_the_same() {
+    check(&[
+        (lost("a"), ""),
+        (submit(), "plan"),
+        (lost("b"), ""),
+        (planned(&[(2, &[]), (1, &[0])]), "0/0#0 0/1#0"),
+        (ok(0, 0, 0, 1, "a"), "0/0#1"),
+        (ok(0, 1, 0, 2, "b"), "0/1#1"),
+    ]);
+}
+
+#[test]
+fn a_result_that_nobody_needs_any_more_cannot_fail_the_job() {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (1, &[0]), (2, &[1])]), "0/0#0"),
+        (ok(0, 0, 0, 1, "a"), "1/0#0"),
+        (ok(1, 0, 0, 2, "b"), "2/0#0 2/1#0"),
+        (ok(2, 0, 0, 3, "c"), ""),
+        (lost("b"), "1/0#1"),
+        // The other reader had read its input before it was lost.
+        (ok(2, 1, 0, 4, "c"), "succeed"),
+    ]);
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (1, &[0]), (1, &[])]), "0/0#0 2/0#0"),
+        (ok(0, 0, 0, 1, "a"), "1/0#0"),
+        (lost("a"), "0/0#1"),
+        (ok(1, 0, 0, 2, "b"), ""),
+        (ng(0, 0, 1, FailureClass::Fatal), ""),
+        (ok(2, 0, 0, 3, "b"), "succeed"),
+    ]);
+}
+
+#[test]
+fn published_readers_are_asked_for_again_when_their_inputs_stand_again() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(1, &[]), (2, &[0])]), "0/0#0"),
+        (ok(0, 0, 0, 1, "a"), "1/0#0 1/1#0"),
+        (
+            ng(
+                1,
+                1,
+                0,
+                FailureClass::Retry {
+                    after_ms: Some(60_000),
+                },
+            ),
+            "1/1#1+",
+        ),
+        (lost("a"), "0/0#1"),
+    ]);
+    // A coordinator that takes over now could make no message for the readers.
+    outstanding(&machine, "0/0#1");
+    let mut machine = machine;
+    let at = Timestamp(6_000_000);
+    assert_eq!(
+        words(at, &machine.apply(at, &ok(0, 0, 1, 2, "b"))),
+        "1/0#0 1/1#1+"
+    );
+    outstanding(&machine, "1/0#0 1/1#1");
+}
+
+#[test]
+fn the_first_decision_stands_and_the_first_recorded_end_counts() {
+    let start = || vec![(submit(), "plan"), (planned(&[(1, &[])]), "0/0#0")];
+    let after = |more: &[(Event, &'static str)]| check(&[start(), more.to_vec()].concat());
+    let machine = after(&[
+        (Event::CancelRequested, "cancel"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (Event::DeadlineReached, ""),
+    ]);
+    outstanding(&machine, "cancel");
+    assert_eq!(machine.progress().state, JobState::Finishing);
+    assert!(!machine.is_finished());
+
+    let machine = after(&[
+        (ok(0, 0, 0, 1, "a"), "succeed"),
+        (Event::CancelRequested, ""),
+    ]);
+    outstanding(&machine, "succeed");
+
+    let machine = after(&[
+        (Event::CancelRequested, "cancel"),
+        (Event::Finished(Outcome::Cancelled), "release"),
+        (Event::Finished(Outcome::Succeeded), ""),
+        (submit(), ""),
+    ]);
+    outstanding(&machine, "release");
+    assert_eq!(machine.outcome(), Some(&Outcome::Cancelled));
+    assert_eq!(machine.progress().state, JobState::Cancelled);
+    assert_eq!(machine.progress().finished_at, Some(Timestamp(3_000_000)));
+
+    // An end that this machine would not have chosen is still the end.
+    let machine = after(&[(Event::Finished(Outcome::Succeeded), "release")]);
+    assert!(machine.is_finished());
+}
+
+#[test]
+fn the_deadline_is_watched_and_fails_the_job() {
+    let deadline = JobOptions {
+        deadline_ms: Some(5_000),
+        ..JobOptions::default()
+    };
+    let machine = check(&[(submit_with(deadline), "plan watch:5000")]);
+    outstanding(&machine, "watch:5000 plan");
+    let machine = check(&[
+        (Event::DeadlineReached, ""),
+        (submit_with(deadline), "plan watch:6000"),
+        (planned(&[(1, &[])]), "0/0#0"),
+        (Event::DeadlineReached, "fail:deadline"),
+    ]);
+    outstanding(&machine, "fail:deadline");
+    let Some(Command::Finish(Outcome::Failed { failure, .. })) = machine.outstanding().pop() else {
+        panic!("{:?}", machine.outstanding());
+    };
+    assert_eq!(failure.class, FailureClass::Timeout);
+}
+
+#[test]
+fn no_more_than_a_window_is_on_the_queue() {
+    let published = |machine: &JobMachine| machine.progress().published();
+    let mut machine = JobMachine::new();
+    let at = Timestamp(0);
+    machine.apply(at, &submit());
+    assert_eq!(machine.apply(at, &planned(&[(5_000, &[])])).len(), 16);
+    assert_eq!(machine.apply(at, &Event::Capacity { slots: 10 }).len(), 24);
+    assert_eq!(published(&machine), 40);
+    // Fewer slots: what is out stays out, nothing new until it has drained.
+    assert_eq!(machine.apply(at, &Event::Capacity { slots: 5 }).len(), 0);
+    for index in 0..20 {
+        assert_eq!(machine.apply(at, &ok(0, index, 0, 1, "a")).len(), 0);
+    }
+    assert_eq!(
+        words(at, &machine.apply(at, &ok(0, 20, 0, 1, "a"))),
+        "0/40#0 0/41#0"
+    );
+    // Tasks that wait out a backoff leave room for others.
+    assert_eq!(
+        words(at, &machine.apply(at, &ng(0, 21, 0, RETRY))),
+        "0/21#1+ 0/42#0"
+    );
+    // Tiny tasks: the window grows with what a second brings.
+    for index in 22..42 {
+        machine.apply(at, &ok(0, index, 0, 1, "a"));
+    }
+    assert_eq!(published(&machine), 41 + 1);
+}
+
+#[test]
+fn progress_tells_times_counts_and_states() {
+    let mut machine = JobMachine::new();
+    assert_eq!(machine.progress().state, JobState::Unknown);
+    machine.apply(Timestamp(1), &submit());
+    assert_eq!(machine.progress().state, JobState::Submitted);
+    machine.apply(Timestamp(2), &planned(&[(3, &[]), (1, &[0])]));
+    assert_eq!(machine.progress().state, JobState::Planned);
+    machine.apply(Timestamp(3), &ok(0, 0, 0, 1, "a"));
+    machine.apply(Timestamp(4), &ng(0, 1, 0, RETRY));
+    let progress = machine.progress();
+    assert_eq!(progress.state, JobState::Running);
+    assert_eq!(
+        (progress.tasks(), progress.done(), progress.published()),
+        (4, 1, 2)
+    );
+    assert_eq!(
+        (
+            progress.retried(),
+            progress.failed(),
+            progress.stored_bytes()
+        ),
+        (1, 1, 100)
+    );
+    assert_eq!(
+        (progress.submitted_at, progress.planned_at),
+        (Some(Timestamp(1)), Some(Timestamp(2)))
+    );
+    assert_eq!(progress.stages[0].run_us, 10);
+}
+
+/// Runs a job of one stage to its end; returns the machine and the greatest heap on the way.
+fn run_whole(tasks: u32) -> (JobMachine, usize) {
+    let mut machine = JobMachine::new();
+    let mut heap_bytes_max = 0;
+    machine.apply(Timestamp(0), &submit());
+    let mut asked = machine.apply(Timestamp(0), &planned(&[(tasks, &[])]));
+    let mut at = 0;
+    while let Some(command) = asked.pop() {
+        let Command::Publish { task, attempt, .. } = command else {
+            assert_eq!(command, Command::Finish(Outcome::Succeeded));
+            break;
+        };
+        at += 100;
+        let TaskId { stage, index } = task;
+        let name = ["a", "b", "c"][(index % 3) as usize];
+        let event = ok(stage.0, index, attempt.0, u64::from(index), name);
+        asked.extend(machine.apply(Timestamp(at), &event));
+        if index % 4096 == 0 {
+            heap_bytes_max = heap_bytes_max.max(machine.heap_bytes());
+        }
+    }
+    assert!(machine.decided.is_some());
+    (machine, heap_bytes_max)
+}
+
+#[test]
+fn a_task_costs_at_most_100_bytes_and_a_plan_costs_nothing() {
+    let mut machine = JobMachine::new();
+    machine.apply(Timestamp(0), &submit());
+    machine.apply(Timestamp(0), &planned(&[(1_000_000, &[])]));
+    assert!(
+        machine.heap_bytes() < 10_000,
+        "{} bytes for a plan",
+        machine.heap_bytes()
+    );
+    let tasks = 50_000;
+    let (_, heap_bytes_max) = run_whole(tasks);
+    let per_task = heap_bytes_max / tasks as usize;
+    assert!(per_task <= 72, "{per_task} bytes a task");
+}
+
+#[test]
+fn a_lost_worker_of_a_large_job_keeps_it_under_100_bytes_a_task() {
+    let tasks = 20_000;
+    let mut machine = JobMachine::new();
+    machine.apply(Timestamp(0), &submit());
+    machine.apply(Timestamp(0), &planned(&[(tasks, &[]), (1, &[0])]));
+    for index in 0..tasks {
+        machine.apply(Timestamp(0), &ok(0, index, 0, 1, "a"));
+    }
+    assert_eq!(machine.progress().done(), u64::from(tasks));
+    machine.apply(Timestamp(0), &lost("a"));
+    assert_eq!(machine.progress().done(), 0);
+    let per_task = machine.heap_bytes() / tasks as usize;
+    assert!(per_task <= 100, "{per_task} bytes a task");
+}
+
+/// Prints what a job of a million tasks costs. By hand, in release:
+/// `cargo test --release -p swath --lib a_million -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement, run by hand in release"]
+fn a_million_tasks_are_folded_in_seconds() {
+    let resident = || {
+        let status = std::fs::read_to_string("/proc/self/status").unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS"))
+            .unwrap();
+        line.split_whitespace()
+            .nth(1)
+            .unwrap()
+            .parse::<usize>()
+            .unwrap()
+    };
+    let before_kib = resident();
+    let begin = std::time::Instant::now();
+    let (machine, heap_bytes_max) = run_whole(1_000_000);
+    println!(
+        "1,000,000 tasks: {:?}; at most {heap_bytes_max} bytes by count, {} KiB more resident",
+        begin.elapsed(),
+        resident() - before_kib,
+    );
+    assert!(heap_bytes_max <= 100_000_000);
+    assert!(machine.progress().done() == 1_000_000);
+}

@@ -1,0 +1,213 @@
+//! The virtual coordinators: they replay, follow, carry out, lag, repeat themselves and die.
+
+use bytes::Bytes;
+
+use super::super::broker::{Input, Message, Published};
+use super::super::fault::Fault;
+use super::super::worker::SLOTS;
+use super::{Happening, MS, World, injected};
+use crate::ids::{Attempt, StageId, TaskId};
+use crate::job::{Command, Event, FailureClass, JobMachine, Payload};
+
+impl World {
+    pub(super) fn coordinator_starts(&mut self, number: usize) {
+        let mut machine = JobMachine::new();
+        for (at, event) in &self.broker.log {
+            machine.apply(*at, event);
+        }
+        let commands = machine.outstanding();
+        let it = &mut self.coordinators[number];
+        it.life += 1;
+        it.up = true;
+        it.machine = machine;
+        it.read = self.broker.log.len();
+        let life = it.life;
+        self.tell(|| format!("coordinator {number} starts and carries out {commands:?}"));
+        let slots = u32::try_from(self.workers.len() * SLOTS).unwrap();
+        let soon = self.now + self.rng.between(0, 20 * MS);
+        self.at(
+            soon,
+            Happening::Append {
+                event: Event::Capacity { slots },
+                sender: None,
+            },
+        );
+        self.carry_out_all(number, life, &commands);
+    }
+
+    pub(super) fn step(&mut self, number: usize, life: u32) {
+        let it = &mut self.coordinators[number];
+        if !it.up || it.life != life {
+            return;
+        }
+        let unread = self.broker.log.len() - it.read;
+        let read = if unread == 0 {
+            0
+        } else {
+            1 + self.rng.index(unread)
+        };
+        let mut commands = Vec::new();
+        for _ in 0..read {
+            let (at, event) = &self.broker.log[it.read];
+            commands.extend(it.machine.apply(*at, event));
+            it.read += 1;
+        }
+        let driving = self
+            .coordinators
+            .iter()
+            .filter(|it| it.up && !it.done)
+            .count();
+        if driving > 1 {
+            self.counts.hit(Fault::TwoCoordinators);
+        }
+        self.carry_out_all(number, life, &commands);
+    }
+
+    /// Carries commands out, dies in between, or sleeps; then looks at the log again.
+    pub(super) fn carry_out_all(&mut self, number: usize, life: u32, commands: &[Command]) {
+        for command in commands {
+            if self.rng.permille(self.hostility.coordinator_dies) {
+                self.coordinator_dies(number);
+                return;
+            }
+            self.carry_out(number, command);
+            if self.rng.permille(self.hostility.command_twice) {
+                self.counts.hit(Fault::CommandTwice);
+                self.carry_out(number, command);
+            }
+        }
+        if self.coordinators[number].machine.is_finished() {
+            self.coordinators[number].done = true;
+            return;
+        }
+        let mut later = self.now + self.rng.between(MS, 40 * MS);
+        if self.rng.permille(self.hostility.coordinator_sleeps) {
+            self.counts.hit(Fault::CoordinatorSlept);
+            later += self.rng.between(200 * MS, 1_500 * MS);
+        }
+        self.at(
+            later,
+            Happening::Step {
+                coordinator: number,
+                life,
+            },
+        );
+    }
+
+    pub(super) fn coordinator_dies(&mut self, number: usize) {
+        self.tell(|| format!("coordinator {number} dies"));
+        self.counts.hit(Fault::CoordinatorDied);
+        self.coordinators[number].up = false;
+        let later = self.now + self.rng.between(50 * MS, 800 * MS);
+        self.at(
+            later,
+            Happening::CoordinatorStarts {
+                coordinator: number,
+            },
+        );
+    }
+
+    pub(super) fn carry_out(&mut self, number: usize, command: &Command) {
+        match command {
+            Command::Plan => self.plan(),
+            Command::Publish {
+                task,
+                attempt,
+                not_before,
+            } if not_before.0 <= self.now => {
+                self.publish(number, *task, *attempt);
+            }
+            Command::WatchDeadline { at } if at.0 <= self.now => {
+                if !self.coordinators[number].machine.is_finished() {
+                    self.soon(Event::DeadlineReached);
+                }
+            }
+            Command::Publish {
+                not_before: moment, ..
+            }
+            | Command::WatchDeadline { at: moment } => {
+                let life = self.coordinators[number].life;
+                let command = command.clone();
+                self.at(
+                    moment.0,
+                    Happening::Timer {
+                        coordinator: number,
+                        life,
+                        command,
+                    },
+                );
+            }
+            Command::Finish(outcome) => self.soon(Event::Finished(outcome.clone())),
+            Command::Release => self.release(),
+        }
+    }
+
+    pub(super) fn plan(&mut self) {
+        if self.rng.permille(self.hostility.plan_fails) {
+            let failure = injected(FailureClass::Fatal, "injected-plan");
+            return self.soon(Event::PlanFailed(failure));
+        }
+        let mut stages = self.stages.clone();
+        if self.hostility.plan_malformed {
+            self.counts.hit(Fault::PlanMalformed);
+            let last = StageId(u32::try_from(stages.len() - 1).unwrap());
+            stages[last.0 as usize].inputs.push(last);
+        }
+        self.soon(Event::Planned {
+            stages,
+            plan: Payload::Inline(Bytes::new()),
+        });
+    }
+
+    /// Makes the message from what this coordinator knows; skips it when an input has no winner just now.
+    pub(super) fn publish(&mut self, number: usize, task: TaskId, attempt: Attempt) {
+        let machine = &self.coordinators[number].machine;
+        let mut inputs = Vec::new();
+        for stage in &self.stages[task.stage.0 as usize].inputs {
+            for index in 0..self.stages[stage.0 as usize].tasks {
+                let task = TaskId {
+                    stage: *stage,
+                    index,
+                };
+                let Some((worker, execution)) = machine.winner(task) else {
+                    self.counts.hit(Fault::PublishSkipped);
+                    return;
+                };
+                inputs.push(Input {
+                    task,
+                    execution,
+                    worker: worker.clone(),
+                });
+            }
+        }
+        let visible_at = self.now + self.rng.between(0, 30 * MS);
+        match self.broker.publish(
+            self.now,
+            visible_at,
+            Message {
+                task,
+                attempt,
+                inputs,
+            },
+        ) {
+            Published::New => {}
+            Published::Known => self.counts.hit(Fault::Deduplicated),
+            Published::Again => self.counts.hit(Fault::PublishedTwice),
+        }
+    }
+
+    /// Tells the workers that the job is over; a signal may be lost.
+    pub(super) fn release(&mut self) {
+        for number in 0..self.workers.len() {
+            if !self.workers[number].up || self.rng.permille(300) {
+                continue;
+            }
+            self.workers[number].partitions.clear();
+            let running = std::mem::take(&mut self.workers[number].running);
+            for run in running.values() {
+                let failure = injected(FailureClass::Cancelled, "released");
+                self.report_failure(number, run, failure);
+            }
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! The end: what the job made against the oracle, and how it ended against what was done to it.
+
+use std::collections::BTreeSet;
+
+use super::super::fault::Fault;
+use super::super::scenario::expected_commit;
+use super::{MS, Report, World};
+use crate::ids::{Attempt, TaskId};
+use crate::job::invariants::{Violation, a_replay_is_equal, hold};
+use crate::job::{Event, FailureClass, Outcome};
+
+impl World {
+    /// Compares what the job made with what the plain pass says, and its end with what was done to it.
+    pub(super) fn judge(mut self) -> Result<Report, Violation> {
+        let expected = expected_commit(&self.stages);
+        let Some(outcome) = self.reference.outcome().cloned() else {
+            return Err(Violation {
+                invariant: "every job ends",
+                detail: "nothing happens".to_owned(),
+            });
+        };
+        hold(
+            "what is committed is right",
+            self.commit.is_none_or(|it| it == expected),
+            || format!("{:x?}, not {expected:x}", self.commit),
+        )?;
+        match &outcome {
+            Outcome::Succeeded => hold("success commits", self.commit.is_some(), String::new)?,
+            Outcome::Cancelled => self.justify(Fault::Cancelled, &outcome)?,
+            Outcome::Failed { task, failure } => match failure.code.as_str() {
+                "injected-retry" => self.justify_attempts(*task, Fault::Retry, &outcome)?,
+                "injected-timeout" => self.justify_attempts(*task, Fault::Timeout, &outcome)?,
+                "injected-fatal" => self.justify(Fault::Fatal, &outcome)?,
+                "injected-poison" => self.justify(Fault::Poison, &outcome)?,
+                "injected-plan" => self.justify(Fault::PlanFailed, &outcome)?,
+                "malformed-plan" => self.justify(Fault::PlanMalformed, &outcome)?,
+                "deadline" => {
+                    let due =
+                        i64::try_from(self.deadline_ms.unwrap_or(u64::MAX / 4096)).unwrap() * MS;
+                    let late = self.ended_at.is_some_and(|at| at >= due);
+                    hold("a failure has a cause", late, || {
+                        format!("{outcome:?} before {due}")
+                    })?;
+                }
+                _ => hold("a failure has a cause", false, || format!("{outcome:?}"))?,
+            },
+        }
+        if outcome != Outcome::Succeeded && self.commit.is_some() {
+            self.counts.hit(Fault::CommittedAndFailed);
+        }
+        a_replay_is_equal(&self.broker.log, &self.reference)?;
+        for coordinator in &self.coordinators {
+            let same = coordinator.machine == self.reference;
+            hold("coordinators agree", same || !coordinator.done, || {
+                format!("{:?} and {:?}", coordinator.machine, self.reference)
+            })?;
+        }
+        let Self { broker, counts, .. } = self;
+        Ok(Report {
+            log: broker.log,
+            outcome,
+            counts,
+        })
+    }
+
+    pub(super) fn justify(&self, cause: Fault, outcome: &Outcome) -> Result<(), Violation> {
+        hold("a failure has a cause", self.counts.of(cause) > 0, || {
+            format!("{outcome:?}, but {cause:?} never happened")
+        })
+    }
+
+    /// The task must have failed by its own fault as often as it may, each time in another attempt.
+    pub(super) fn justify_attempts(
+        &self,
+        task: Option<TaskId>,
+        cause: Fault,
+        outcome: &Outcome,
+    ) -> Result<(), Violation> {
+        self.justify(cause, outcome)?;
+        let own = self.broker.log.iter().filter_map(|(_, event)| match event {
+            Event::TaskFailed(told) if Some(told.task) == task => match told.failure.class {
+                FailureClass::Retry { .. } | FailureClass::Timeout => Some(told.attempt),
+                _ => None,
+            },
+            _ => None,
+        });
+        let attempts: BTreeSet<Attempt> = own.collect();
+        let allowed = self
+            .reference
+            .submission()
+            .map_or(0, |s| s.options.retry.max_attempts);
+        hold(
+            "a failure has a cause",
+            attempts.len() >= allowed as usize,
+            || format!("{outcome:?} after {attempts:?} of {allowed}"),
+        )
+    }
+}

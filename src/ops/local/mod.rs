@@ -1,0 +1,4 @@
+//! Operations whose cells depend on the same cells of their inputs only.
+
+pub mod calc;
+pub mod index;

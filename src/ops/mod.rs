@@ -1,0 +1,11 @@
+//! What is computed: band math by blocks, spectral indices, operations of task queues.
+//!
+//! [`local::calc`] is the expression language, [`local::index`] the catalogue of spectral indices,
+//! [`task`] what a program implements to give workers an operation of its own. Kernels see blocks,
+//! never files, CRS look-ups or the network.
+
+pub mod catalogue;
+pub mod local;
+pub mod task;
+
+pub use task::{Operation, OperationError, Registry, TaskContext};

@@ -1,0 +1,12 @@
+//! From a spec and facts about its inputs to stages of tasks. Pure.
+//!
+//! [`catalog`] holds the facts, [`planner`] makes the [`stage::Plan`], [`explain`] prints it.
+
+pub mod catalog;
+pub mod explain;
+pub mod planner;
+pub mod stage;
+
+pub use catalog::Catalog;
+pub use planner::{PlanError, plan};
+pub use stage::{Plan, Stage, StageWork};

@@ -1,0 +1,569 @@
+//! The planner: spec and facts in, stages of tasks out. The same input gives the same plan.
+
+use std::sync::Arc;
+
+use super::catalog::Catalog;
+use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
+use crate::grid::profile::{RasterFacts, RasterProfile};
+use crate::grid::pyramid::PyramidLayout;
+use crate::grid::{Affine, DataType};
+use crate::ids::StageId;
+use crate::job::FailureClass;
+use crate::ops::local::{calc, index};
+use crate::spec::{
+    JobSpec, NamedInput, Overviews, RasterOutput, Resampling, SPEC_VERSION, TaskList, TaskOperation,
+};
+
+/// Cells that a task computes, about: 2048 × 2048.
+const TASK_CELLS: u64 = 2048 * 2048;
+/// Cells along the edge of a task's window, about.
+const TASK_EDGE: u32 = 2048;
+/// Memory that a commit needs: tiles in flight and the header.
+const COMMIT_BYTES: u64 = 64 << 20;
+/// Memory planned for a task of a queue, which says nothing of its own needs.
+const CUSTOM_BYTES: u64 = 1 << 20;
+/// Memory that any raster task needs beside its samples.
+const TASK_OVERHEAD_BYTES: u64 = 8 << 20;
+
+/// Says why a spec cannot be planned.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the fields are named by the messages")]
+pub enum PlanError {
+    /// The spec is of a later version.
+    #[error(
+        "the job is of format version {found}; this build reads up to {SPEC_VERSION}: update it"
+    )]
+    Version { found: u32 },
+    /// A raster operation without an output.
+    #[error("{operation} needs an output: give -o OUT.tif")]
+    NoOutput { operation: &'static str },
+    /// An output where there is none.
+    #[error("a task queue has no raster output; remove -o {path}")]
+    UnwantedOutput { path: String },
+    /// The block size is not one that a TIFF can have.
+    #[error("block size {blocksize} is not a multiple of 16 from 16 to 4096; 512 is usual")]
+    Blocksize { blocksize: u32 },
+    /// More tasks than can be numbered.
+    #[error("{tasks} tasks are more than a stage can hold")]
+    TooManyTasks { tasks: u64 },
+    /// There is no such index.
+    #[error(transparent)]
+    Index(#[from] index::Error),
+    /// The expression is wrong.
+    #[error("the expression cannot be used")]
+    Calc(#[from] calc::Error),
+    /// An input that the formula does not name, or one too few.
+    #[error("{formula} needs the inputs {wanted}; {problem}")]
+    Inputs {
+        formula: String,
+        wanted: String,
+        problem: String,
+    },
+    /// A band that the file does not have.
+    #[error("{path} has {bands} band(s); there is no band {band}")]
+    NoSuchBand { path: String, band: u16, bands: u16 },
+    /// Two inputs whose cells are not the same places.
+    #[error(
+        "the inputs are not on one grid: {a_path} is {a}, {b_path} is {b}; bring one onto the other's grid first: swath run reproject"
+    )]
+    Grids {
+        a_path: String,
+        a: String,
+        b_path: String,
+        b: String,
+    },
+    /// An integer raster cannot hold NaN.
+    #[error(
+        "{dtype} cannot hold the no-data value {nodata}; give --nodata with a value from {low} to {high}"
+    )]
+    Nodata {
+        dtype: DataType,
+        nodata: f64,
+        low: f64,
+        high: f64,
+    },
+    /// A result that needs a value for "no data".
+    #[error(
+        "cells without data need a value in a raster of {dtype}: give --nodata, or --dtype float32"
+    )]
+    NodataMissing { dtype: DataType },
+    /// A masked raster without a no-data value.
+    #[error(
+        "{path} has a mask and no no-data value, and the output has no mask: give --nodata with a value that the raster does not use"
+    )]
+    Mask { path: String },
+    /// The samples of the input do not fit into the type asked for.
+    #[error(
+        "convert keeps the samples' type: {path} is {found}, --dtype says {wanted}; use calc to change it"
+    )]
+    Dtype {
+        path: String,
+        found: DataType,
+        wanted: DataType,
+    },
+    /// The caller gave no facts about an input.
+    #[error("nothing is known of {path}")]
+    Unknown { path: String },
+}
+
+impl PlanError {
+    /// Says what should be done: a wrong spec never becomes right.
+    #[must_use]
+    pub fn class(&self) -> FailureClass {
+        FailureClass::Fatal
+    }
+
+    /// Returns a stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Version { .. } => "spec-version",
+            Self::NoOutput { .. } | Self::UnwantedOutput { .. } => "spec-output",
+            Self::Blocksize { .. } => "spec-blocksize",
+            Self::TooManyTasks { .. } => "spec-tasks",
+            Self::Index(_) => "spec-index",
+            Self::Calc(_) => "spec-expression",
+            Self::Inputs { .. } => "spec-inputs",
+            Self::NoSuchBand { .. } => "spec-band",
+            Self::Grids { .. } => "spec-grids",
+            Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
+            Self::Dtype { .. } => "spec-dtype",
+            Self::Unknown { .. } => "spec-input",
+        }
+    }
+}
+
+/// Plans a job.
+///
+/// # Errors
+/// When the spec is wrong, or its inputs do not fit together.
+pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
+    if spec.version > SPEC_VERSION {
+        return Err(PlanError::Version {
+            found: spec.version,
+        });
+    }
+    match &spec.operation {
+        TaskOperation::Custom { operation, tasks } => plan_custom(spec, operation, tasks),
+        TaskOperation::Index {
+            name,
+            inputs,
+            scale,
+            offset,
+        } => {
+            let index = index::get(name)?;
+            check_bands(&index, inputs)?;
+            let expression = index.expression();
+            plan_math(
+                spec,
+                catalog,
+                &index.name.to_lowercase(),
+                inputs,
+                &expression,
+                (*scale, *offset),
+            )
+        }
+        TaskOperation::Calc { inputs, expression } => {
+            plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
+        }
+        TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+    }
+}
+
+fn plan_custom(
+    spec: &JobSpec,
+    operation: &crate::ids::OperationName,
+    tasks: &TaskList,
+) -> Result<Plan, PlanError> {
+    if let Some(output) = &spec.output {
+        return Err(PlanError::UnwantedOutput {
+            path: output.path.clone(),
+        });
+    }
+    let count = tasks.len();
+    let tasks = u32::try_from(count).map_err(|_| PlanError::TooManyTasks {
+        tasks: count as u64,
+    })?;
+    Ok(Plan {
+        stages: vec![Stage {
+            name: operation.to_string(),
+            work: StageWork::Custom {
+                operation: operation.clone(),
+            },
+            tasks,
+            inputs: Vec::new(),
+            memory_bytes: CUSTOM_BYTES,
+            output_bytes: 0,
+        }],
+    })
+}
+
+fn check_bands(index: &index::Index, inputs: &[NamedInput]) -> Result<(), PlanError> {
+    let wanted = &index.bands;
+    let error = |problem: String| PlanError::Inputs {
+        formula: format!("{} = {}", index.name, index.formula),
+        wanted: wanted.join(", "),
+        problem,
+    };
+    let missing: Vec<_> = wanted
+        .iter()
+        .filter(|band| !inputs.iter().any(|input| input.name == **band))
+        .collect();
+    if let Some(band) = missing.first() {
+        return Err(error(format!("{band} is missing: add -i {band}=FILE@BAND")));
+    }
+    match inputs
+        .iter()
+        .find(|input| !wanted.contains(&input.name.as_str()))
+    {
+        Some(extra) => Err(error(format!("{} is none of them", extra.name))),
+        None => Ok(()),
+    }
+}
+
+fn plan_math(
+    spec: &JobSpec,
+    catalog: &Catalog,
+    name: &str,
+    inputs: &[NamedInput],
+    expression: &str,
+    (scale, offset): (f64, f64),
+) -> Result<Plan, PlanError> {
+    let output = required_output(spec, "band math")?;
+    let (sources, names) = group_by_file(expression, inputs)?;
+    calc::compile(expression, &names)?;
+    let facts = common_grid(&sources, catalog)?;
+    let dtype = output.dtype.unwrap_or(DataType::Float32);
+    let nodata = match output.nodata {
+        Some(value) => Some(checked_nodata(dtype, value)?),
+        None if dtype.is_float() => Some(f64::NAN),
+        None => return Err(PlanError::NodataMissing { dtype }),
+    };
+    let profile = RasterProfile {
+        bands: 1,
+        dtype,
+        nodata,
+        ..facts.profile.clone()
+    };
+    let kernel = KernelSpec::Calc {
+        expression: expression.to_owned(),
+        names,
+        scale,
+        offset,
+    };
+    Ok(raster_plan(name, sources, kernel, profile, output, catalog))
+}
+
+fn plan_convert(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Plan, PlanError> {
+    let output = required_output(spec, "convert")?;
+    let facts = known(catalog, input)?;
+    let profile = &facts.profile;
+    if let Some(wanted) = output.dtype.filter(|wanted| *wanted != profile.dtype) {
+        let (path, found) = (input.to_owned(), profile.dtype);
+        return Err(PlanError::Dtype {
+            path,
+            found,
+            wanted,
+        });
+    }
+    let nodata = match output.nodata {
+        Some(value) => Some(checked_nodata(profile.dtype, value)?),
+        None => profile.nodata,
+    };
+    if facts.masked && nodata.is_none() && !profile.dtype.is_float() {
+        return Err(PlanError::Mask {
+            path: input.to_owned(),
+        });
+    }
+    let bands = (1..=profile.bands).collect();
+    let sources = vec![SourceBands {
+        path: input.to_owned(),
+        bands,
+    }];
+    let profile = RasterProfile {
+        nodata,
+        ..profile.clone()
+    };
+    Ok(raster_plan(
+        "convert",
+        sources,
+        KernelSpec::Copy,
+        profile,
+        output,
+        catalog,
+    ))
+}
+
+fn required_output<'s>(
+    spec: &'s JobSpec,
+    operation: &'static str,
+) -> Result<&'s RasterOutput, PlanError> {
+    let output = spec
+        .output
+        .as_ref()
+        .ok_or(PlanError::NoOutput { operation })?;
+    let blocksize = output.blocksize;
+    if !(16..=4096).contains(&blocksize) || !blocksize.is_multiple_of(16) {
+        return Err(PlanError::Blocksize { blocksize });
+    }
+    Ok(output)
+}
+
+fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
+    let (low, high) = dtype.range();
+    let fits = dtype.is_float() || (nodata.fract() == 0.0 && (low..=high).contains(&nodata));
+    if fits {
+        Ok(nodata)
+    } else {
+        Err(PlanError::Nodata {
+            dtype,
+            nodata,
+            low,
+            high,
+        })
+    }
+}
+
+/// Groups the bands that an expression uses by file, each file read once; returns the files and the name of
+/// every band in the order in which the kernel sees them.
+fn group_by_file(
+    expression: &str,
+    inputs: &[NamedInput],
+) -> Result<(Vec<SourceBands>, Vec<String>), PlanError> {
+    let mut grouped: Vec<(SourceBands, Vec<String>)> = Vec::new();
+    for (name, band) in calc::parse_inputs(expression)? {
+        let Some(input) = inputs.iter().find(|input| input.name == name) else {
+            let wanted = inputs
+                .iter()
+                .map(|input| input.name.as_str())
+                .collect::<Vec<_>>();
+            return Err(PlanError::Inputs {
+                formula: format!("the expression '{expression}'"),
+                problem: format!(
+                    "{name} is not given (given: {}): add -i {name}=FILE@BAND",
+                    wanted.join(", ")
+                ),
+                wanted: name,
+            });
+        };
+        let label = band.map_or_else(|| name.clone(), |band| format!("{name}@{band}"));
+        let band = band.unwrap_or(input.band);
+        match grouped
+            .iter_mut()
+            .find(|(source, _)| source.path == input.path)
+        {
+            Some((source, labels)) => {
+                source.bands.push(band);
+                labels.push(label);
+            }
+            None => {
+                let source = SourceBands {
+                    path: input.path.clone(),
+                    bands: vec![band],
+                };
+                grouped.push((source, vec![label]));
+            }
+        }
+    }
+    if grouped.is_empty() {
+        return Err(PlanError::Inputs {
+            formula: format!("the expression '{expression}'"),
+            wanted: "at least one raster".to_owned(),
+            problem: "it names none".to_owned(),
+        });
+    }
+    let (sources, labels): (Vec<_>, Vec<_>) = grouped.into_iter().unzip();
+    Ok((sources, labels.concat()))
+}
+
+fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
+    catalog.rasters.get(path).ok_or_else(|| PlanError::Unknown {
+        path: path.to_owned(),
+    })
+}
+
+/// Checks that all sources have their bands and share one grid; returns the facts of the first.
+fn common_grid<'c>(
+    sources: &[SourceBands],
+    catalog: &'c Catalog,
+) -> Result<&'c RasterFacts, PlanError> {
+    let mut first: Option<(&str, &RasterFacts)> = None;
+    for source in sources {
+        let facts = known(catalog, &source.path)?;
+        let bands = facts.profile.bands;
+        if let Some(band) = source
+            .bands
+            .iter()
+            .find(|band| **band == 0 || **band > bands)
+        {
+            return Err(PlanError::NoSuchBand {
+                path: source.path.clone(),
+                band: *band,
+                bands,
+            });
+        }
+        match first {
+            None => first = Some((&source.path, facts)),
+            Some((path, other)) if !same_grid(&other.profile, &facts.profile) => {
+                return Err(PlanError::Grids {
+                    a_path: path.to_owned(),
+                    a: describe_grid(&other.profile),
+                    b_path: source.path.clone(),
+                    b: describe_grid(&facts.profile),
+                });
+            }
+            Some(_) => {}
+        }
+    }
+    first
+        .map(|(_, facts)| facts)
+        .ok_or_else(|| PlanError::Unknown {
+            path: String::new(),
+        })
+}
+
+/// Tells whether cells of the same column and row are the same place, to a millionth of a cell.
+fn same_grid(a: &RasterProfile, b: &RasterProfile) -> bool {
+    let far = (f64::from(a.width), f64::from(a.height));
+    let close = |a: &Affine, b: &Affine| {
+        let tolerance = 1e-6 * a.0[1].abs().max(a.0[5].abs());
+        [(0.0, 0.0), far].into_iter().all(|(col, row)| {
+            let ((ax, ay), (bx, by)) = (a.apply(col, row), b.apply(col, row));
+            (ax - bx).abs() <= tolerance && (ay - by).abs() <= tolerance
+        })
+    };
+    let transforms = match (&a.transform, &b.transform) {
+        (Some(a), Some(b)) => close(a, b),
+        (None, None) => true,
+        _ => false,
+    };
+    (a.width, a.height) == (b.width, b.height) && a.crs.same(&b.crs) && transforms
+}
+
+fn describe_grid(profile: &RasterProfile) -> String {
+    let transform = match &profile.transform {
+        Some(Affine([x, width, _, y, _, height])) => {
+            format!("upper left ({x}, {y}), cells of {width} × {height}")
+        }
+        None => "no transform".to_owned(),
+    };
+    format!(
+        "{} × {} cells, {}, {transform}",
+        profile.width, profile.height, profile.crs
+    )
+}
+
+fn raster_plan(
+    name: &str,
+    sources: Vec<SourceBands>,
+    kernel: KernelSpec,
+    profile: RasterProfile,
+    output: &RasterOutput,
+    catalog: &Catalog,
+) -> Plan {
+    let chunks = sources
+        .iter()
+        .filter_map(|source| catalog.rasters.get(&source.path));
+    let strips = chunks
+        .clone()
+        .any(|facts| facts.chunk.0 >= facts.profile.width);
+    let (width, height) = (profile.width, profile.height);
+    let window = window_size(width, output.blocksize, strips);
+    let overviews = output.overviews == Overviews::Auto;
+    let layout = PyramidLayout::new(width, height, output.blocksize, overviews, window);
+    let input_cell_bytes: u64 = sources
+        .iter()
+        .filter_map(|source| {
+            let facts = catalog.rasters.get(&source.path)?;
+            Some(facts.profile.dtype.bytes() as u64 * source.bands.len() as u64)
+        })
+        .sum();
+    let raster = Arc::new(RasterStage {
+        sources,
+        kernel,
+        output: profile,
+        layout,
+        compression: output.compress,
+        resampling: Resampling::Average,
+    });
+    let mut stages = raster_stages(name, &raster, input_cell_bytes);
+    let inputs = (0..stages.len())
+        .filter_map(|n| u32::try_from(n).ok())
+        .map(StageId)
+        .collect();
+    stages.push(Stage {
+        name: "commit".to_owned(),
+        work: StageWork::Commit {
+            raster,
+            path: output.path.clone(),
+            overwrite: output.overwrite,
+        },
+        tasks: 1,
+        inputs,
+        memory_bytes: COMMIT_BYTES,
+        output_bytes: 0,
+    });
+    Plan { stages }
+}
+
+/// Returns the window that a task of level 0 should have: square over tiled files, as wide as the raster
+/// over strips, which are read whole whatever part of them is wanted.
+fn window_size(width: u32, tile: u32, strips: bool) -> (u32, u32) {
+    let power_of_two = |tiles: u32| 1 << tiles.max(1).ilog2();
+    if !strips {
+        let edge = power_of_two(TASK_EDGE / tile) * tile;
+        return (edge, edge);
+    }
+    let rows = TASK_CELLS / u64::from(width.max(1));
+    let tiles = u32::try_from(rows / u64::from(tile))
+        .unwrap_or(1)
+        .min(1 << 10);
+    (width, power_of_two(tiles) * tile)
+}
+
+/// Makes one stage for each group of levels.
+fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -> Vec<Stage> {
+    let layout = &raster.layout;
+    let cell_bytes = raster.output.dtype.bytes() as u64 * u64::from(raster.output.bands);
+    let mut stages = Vec::new();
+    for (number, group) in layout.groups.iter().enumerate() {
+        let (across, down) = layout.windows(group);
+        let (cols, rows) = layout.level_size(group.first);
+        let window_cells =
+            u64::from(group.window_cols.min(cols)) * u64::from(group.window_rows.min(rows));
+        // The samples of a window, the levels above them, and all of them encoded.
+        let output_bytes = window_cells * cell_bytes * 8 / 3;
+        let first = number == 0;
+        // Inputs are held encoded and decoded.
+        let input_bytes = if first {
+            window_cells * input_cell_bytes * 2
+        } else {
+            window_cells * cell_bytes
+        };
+        let group_number = u32::try_from(number).unwrap_or(u32::MAX);
+        stages.push(Stage {
+            name: if first {
+                name.to_owned()
+            } else {
+                format!("overviews {}-{}", group.first, group.last)
+            },
+            work: if first {
+                StageWork::Raster(Arc::clone(raster))
+            } else {
+                StageWork::Overviews {
+                    raster: Arc::clone(raster),
+                    group: group_number,
+                }
+            },
+            tasks: across.saturating_mul(down),
+            inputs: group_number
+                .checked_sub(1)
+                .map(StageId)
+                .into_iter()
+                .collect(),
+            memory_bytes: TASK_OVERHEAD_BYTES + input_bytes + output_bytes,
+            output_bytes: u64::from(cols) * u64::from(rows) * cell_bytes * 4 / 3,
+        });
+    }
+    stages
+}

@@ -1,0 +1,145 @@
+//! A plan: stages of tasks that are numbers, not records.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::grid::profile::RasterProfile;
+use crate::grid::pyramid::PyramidLayout;
+use crate::ids::{OperationName, StageId};
+use crate::job::StageShape;
+use crate::spec::{Compression, Resampling};
+
+/// What a job's tasks do, stage after stage.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Plan {
+    /// The stages; a stage reads only stages before it.
+    pub stages: Vec<Stage>,
+}
+
+/// Tasks that do the same to different parts.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// A word for tables, such as `ndvi` or `commit`.
+    pub name: String,
+    /// What each task does.
+    pub work: StageWork,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// The stages whose winners the tasks read.
+    pub inputs: Vec<StageId>,
+    /// Memory that one task needs at most.
+    pub memory_bytes: u64,
+    /// Bytes that the stage stores, estimated.
+    pub output_bytes: u64,
+}
+
+/// What a task does.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum StageWork {
+    /// Calls an operation with the parameters of the task's number.
+    Custom {
+        /// The operation.
+        operation: OperationName,
+    },
+    /// Computes one window of a raster, its tiles of the first levels and its patch.
+    Raster(Arc<RasterStage>),
+    /// Computes one window of higher overview levels from the patches of the stage below.
+    Overviews {
+        /// The raster.
+        raster: Arc<RasterStage>,
+        /// Which group of its layout.
+        group: u32,
+    },
+    /// Streams the tiles of all stages into one file and commits it.
+    Commit {
+        /// The raster.
+        raster: Arc<RasterStage>,
+        /// Where it goes.
+        path: String,
+        /// Whether an existing file may be replaced.
+        overwrite: bool,
+    },
+}
+
+/// How a raster is computed and stored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RasterStage {
+    /// The files read and the bands of each, in the order in which the kernel sees the bands.
+    pub sources: Vec<SourceBands>,
+    /// What is computed.
+    pub kernel: KernelSpec,
+    /// The raster that comes out.
+    pub output: RasterProfile,
+    /// Its tiles, levels and windows.
+    pub layout: PyramidLayout,
+    /// How its tiles are stored.
+    pub compression: Compression,
+    /// How its overviews are made.
+    pub resampling: Resampling,
+}
+
+/// A file, and the bands that are read from it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SourceBands {
+    /// Path or URL.
+    pub path: String,
+    /// The bands, from 1.
+    pub bands: Vec<u16>,
+}
+
+/// What is computed from the bands of the sources.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub enum KernelSpec {
+    /// Every band as it is.
+    Copy,
+    /// One band: an expression of the source bands by name.
+    Calc {
+        /// The expression.
+        expression: String,
+        /// The name of each source band, in their order.
+        names: Vec<String>,
+        /// Every sample is multiplied by this first.
+        scale: f64,
+        /// Then this is added.
+        offset: f64,
+    },
+}
+
+impl Plan {
+    /// Returns what the job machine must know.
+    #[must_use]
+    pub fn shapes(&self) -> Vec<StageShape> {
+        let shape = |stage: &Stage| StageShape {
+            name: stage.name.clone(),
+            tasks: stage.tasks,
+            inputs: stage.inputs.clone(),
+        };
+        self.stages.iter().map(shape).collect()
+    }
+
+    /// Returns which tasks of which stages a task reads, in the order in which it reads them.
+    #[must_use]
+    pub fn task_inputs(&self, stage: StageId, index: u32) -> Vec<(StageId, Vec<u32>)> {
+        let Some(this) = self.stages.get(stage.0 as usize) else {
+            return Vec::new();
+        };
+        let all = |input: &StageId| {
+            let tasks = self
+                .stages
+                .get(input.0 as usize)
+                .map_or(0, |stage| stage.tasks);
+            (*input, (0..tasks).collect())
+        };
+        match &this.work {
+            StageWork::Overviews { raster, group } => this
+                .inputs
+                .iter()
+                .map(|input| (*input, raster.layout.feeders(*group as usize, index)))
+                .collect(),
+            StageWork::Custom { .. } | StageWork::Raster(_) | StageWork::Commit { .. } => {
+                this.inputs.iter().map(all).collect()
+            }
+        }
+    }
+}

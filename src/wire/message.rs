@@ -1,0 +1,112 @@
+//! The messages.
+
+use serde::{Deserialize, Serialize};
+
+use crate::ids::{Attempt, ExecutionId, Incarnation, JobId, StageId, TaskId, WorkerId, WorkerRef};
+use crate::job::{Event, Payload};
+use crate::plan::StageWork;
+use crate::spec::Priority;
+
+/// On the `jobs` queue: whoever holds it coordinates the job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JobMessage {
+    /// The job.
+    pub job: JobId,
+}
+
+/// A record of a job's log: facts that were recorded together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LogEntry {
+    /// The facts, in order.
+    pub events: Vec<Event>,
+}
+
+/// On the `tasks` queue: everything that a worker needs to run one try of a task.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskMessage {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskId,
+    /// Which try of it.
+    pub attempt: Attempt,
+    /// The priority of the job.
+    pub priority: Priority,
+    /// What to do.
+    pub work: StageWork,
+    /// The parameters of the task, as JSON, for a task queue.
+    #[serde(default, with = "serde_bytes")]
+    pub params: Vec<u8>,
+    /// Where the task's inputs are; behind a blob when there are very many.
+    pub inputs: TaskInputs,
+    /// Memory that the task needs at most.
+    pub memory_bytes: u64,
+    /// The longest that it may run, in milliseconds.
+    pub timeout_ms: Option<u64>,
+}
+
+/// Where a task's inputs are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TaskInputs {
+    /// In the message.
+    Here(Vec<InputStage>),
+    /// An encoded `Vec<InputStage>` elsewhere.
+    There(Payload),
+}
+
+/// The winning executions of the tasks of one stage that a task reads.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InputStage {
+    /// The stage.
+    pub stage: StageId,
+    /// The workers that hold partitions of it.
+    pub workers: Vec<WorkerRef>,
+    /// Task number, execution, and index into `workers`, in the order in which they are read.
+    pub winners: Vec<(u32, ExecutionId, u32)>,
+}
+
+/// What a worker says of itself in every heartbeat.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WorkerState {
+    /// The worker.
+    pub id: WorkerId,
+    /// Which life of it.
+    pub incarnation: Incarnation,
+    /// `host:port` of its Flight server.
+    pub flight: String,
+    /// The host it runs on.
+    pub host: String,
+    /// Tasks it runs at once.
+    pub slots: u32,
+    /// Memory for tasks.
+    pub memory_bytes: u64,
+    /// Memory planned for the tasks that run now.
+    pub memory_used_bytes: u64,
+    /// Bytes of partitions in memory and on disk.
+    pub stored_bytes: u64,
+    /// What runs now.
+    pub running: Vec<Running>,
+    /// The jobs it coordinates.
+    pub coordinates: Vec<JobId>,
+    /// Whether it takes no new task.
+    pub draining: bool,
+    /// Tasks ended well since it started.
+    pub succeeded: u64,
+    /// Tasks ended otherwise since it started.
+    pub failed: u64,
+    /// Names of the operations it knows.
+    pub operations: Vec<String>,
+    /// The version of the program.
+    pub version: String,
+}
+
+/// A run of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Running {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskId,
+    /// The run.
+    pub execution: ExecutionId,
+}

@@ -1,0 +1,149 @@
+//! What a worker may use.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// What a worker may use, and how it behaves. The defaults come from the cgroup, else the machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerConfig {
+    /// Name of the worker; default host name and a random part.
+    pub id: Option<String>,
+    /// Tasks that run at once; default one a core.
+    pub slots: u32,
+    /// Threads of the CPU pool; default as many as slots. More help nothing, fewer make tasks wait.
+    pub cores: u32,
+    /// Memory that all running tasks together may plan for, in bytes; default three quarters of what there
+    /// is, less `store_memory_bytes`.
+    pub memory_bytes: u64,
+    /// Memory for stored partitions, in bytes; further ones go to disk. Default 256 MiB.
+    pub store_memory_bytes: u64,
+    /// Folder for partitions on disk; default the system's folder for temporary files.
+    pub store_dir: PathBuf,
+    /// Disk for stored partitions, in bytes; default 100 GiB.
+    pub store_disk_bytes: u64,
+    /// Age at which a partition is dropped even if nobody released it; default 24 h.
+    pub partition_age: Duration,
+    /// How often the worker says that it lives; default 2 s.
+    pub heartbeat: Duration,
+    /// How long its record lives without a heartbeat; default 6 s.
+    pub heartbeat_ttl: Duration,
+    /// How long a drain waits for running tasks; default 60 s.
+    pub drain_timeout: Duration,
+    /// How often a task may be delivered before it counts as poison; default 10.
+    pub deliveries_max: u64,
+    /// Whether this worker also coordinates jobs; default yes.
+    pub coordinate: bool,
+}
+
+/// Memory for partitions by default.
+const STORE_MEMORY_BYTES: u64 = 256 << 20;
+/// What is assumed when neither cgroup nor machine tells.
+const MEMORY_BYTES_UNKNOWN: u64 = 2 << 30;
+
+impl Default for WorkerConfig {
+    fn default() -> Self {
+        let slots = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let slots = u32::try_from(slots).unwrap_or(1);
+        Self {
+            id: None,
+            slots,
+            cores: slots,
+            memory_bytes: (memory_limit_bytes() / 4 * 3).saturating_sub(STORE_MEMORY_BYTES),
+            store_memory_bytes: STORE_MEMORY_BYTES,
+            store_dir: std::env::temp_dir(),
+            store_disk_bytes: 100 << 30,
+            partition_age: Duration::from_secs(24 * 3600),
+            heartbeat: Duration::from_secs(2),
+            heartbeat_ttl: Duration::from_secs(6),
+            drain_timeout: Duration::from_secs(60),
+            deliveries_max: 10,
+            coordinate: true,
+        }
+    }
+}
+
+/// Reads the memory limit of the cgroup, else of the machine.
+fn memory_limit_bytes() -> u64 {
+    let refresh = sysinfo::RefreshKind::nothing()
+        .with_memory(sysinfo::MemoryRefreshKind::nothing().with_ram());
+    let Ok(system) = sysinfo::System::new_with_specifics(refresh) else {
+        return MEMORY_BYTES_UNKNOWN;
+    };
+    let machine = system.total_memory();
+    let limit = system
+        .cgroup_limits()
+        .map_or(machine, |limits| limits.total_memory.min(machine));
+    if limit == 0 {
+        MEMORY_BYTES_UNKNOWN
+    } else {
+        limit
+    }
+}
+
+/// Says which settings do not go together.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ConfigError {
+    /// Nothing can run.
+    #[error("a worker needs at least one slot and one core; it has {slots} and {cores}")]
+    NoSlots {
+        /// Slots.
+        slots: u32,
+        /// Cores.
+        cores: u32,
+    },
+    /// The record would lapse between two heartbeats.
+    #[error("heartbeat {heartbeat:?} must be under half of its time to live {ttl:?}")]
+    Heartbeat {
+        /// Period.
+        heartbeat: Duration,
+        /// Time to live.
+        ttl: Duration,
+    },
+    /// The name is not an identity.
+    #[error("the worker's name cannot be used")]
+    Id(#[from] crate::ids::Error),
+}
+
+impl WorkerConfig {
+    /// Sets how many tasks run at once, and as many threads for them.
+    #[must_use]
+    pub fn with_max_concurrent_tasks(mut self, tasks: u32) -> Self {
+        self.slots = tasks;
+        self.cores = tasks;
+        self
+    }
+
+    /// Sets the memory that running tasks may plan for, in bytes.
+    #[must_use]
+    pub fn with_memory_limit(mut self, bytes: u64) -> Self {
+        self.memory_bytes = bytes;
+        self
+    }
+
+    /// Sets the number of threads that compute.
+    #[must_use]
+    pub fn with_num_cores(mut self, cores: u32) -> Self {
+        self.cores = cores;
+        self
+    }
+
+    /// Checks the settings against each other.
+    ///
+    /// # Errors
+    /// When two of them contradict; both values are in the error.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        if self.slots == 0 || self.cores == 0 {
+            return Err(ConfigError::NoSlots {
+                slots: self.slots,
+                cores: self.cores,
+            });
+        }
+        if self.heartbeat * 2 > self.heartbeat_ttl {
+            return Err(ConfigError::Heartbeat {
+                heartbeat: self.heartbeat,
+                ttl: self.heartbeat_ttl,
+            });
+        }
+        Ok(())
+    }
+}
