@@ -29,7 +29,7 @@ const SINGLES: usize = 300;
 /// What a task's message takes on the wire: measured with `nats stream view` on the tasks stream.
 const MESSAGE_BYTES: usize = 220;
 
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Result<()> {
     // `cargo test --benches` runs this too; it is no test.

@@ -8,7 +8,6 @@ mod faults;
 mod lab;
 mod queues;
 mod records;
-mod speed;
 
 macro_rules! suite {
     ($($room:ident: $($case:ident)+;)+) => {

@@ -110,11 +110,7 @@ impl Client {
         let mut machine = JobMachine::new();
         for record in records {
             // A record that does not decode is left out by every reader alike.
-            if let Ok(entry) = wire::decode::<LogEntry>(&record.payload) {
-                for event in &entry.events {
-                    machine.apply(record.at, event);
-                }
-            }
+            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
         }
         Ok(machine)
     }

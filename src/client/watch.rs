@@ -6,7 +6,7 @@ use super::{Client, Error};
 use crate::broker::LogStream;
 use crate::ids::JobId;
 use crate::job::{JobMachine, Outcome, Progress};
-use crate::wire::{self, LogEntry};
+use crate::wire::LogEntry;
 
 /// Where a job stands.
 #[derive(Debug, Clone)]
@@ -54,12 +54,7 @@ impl JobProgress {
     /// Returns the number of tasks done and the number of tasks, of all stages known.
     #[must_use]
     pub fn tasks(&self) -> (u64, u64) {
-        self.progress
-            .stages
-            .iter()
-            .fold((0, 0), |(done, all), stage| {
-                (done + u64::from(stage.done), all + u64::from(stage.tasks))
-            })
+        (self.progress.done(), self.progress.tasks())
     }
 
     /// Says in a few words what the job is doing, to follow "it".
@@ -104,11 +99,7 @@ impl Client {
                     None => return None,
                     Some(Err(error)) => return Some((Err(error.into()), None)),
                     Some(Ok(record)) => {
-                        if let Ok(entry) = wire::decode::<LogEntry>(&record.payload) {
-                            for event in &entry.events {
-                                machine.apply(record.at, event);
-                            }
-                        }
+                        let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
                     }
                 }
                 if machine.is_finished() {

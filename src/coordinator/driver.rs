@@ -133,12 +133,8 @@ impl<'a> Driver<'a> {
     /// coordinator alike.
     fn apply(&mut self, record: &LogRecord) {
         self.last = Some((record.at, Instant::now()));
-        match wire::decode::<LogEntry>(&record.payload) {
-            Ok(entry) => {
-                for event in &entry.events {
-                    self.commands.extend(self.machine.apply(record.at, event));
-                }
-            }
+        match LogEntry::fold(&record.payload, record.at, &mut self.machine) {
+            Ok(commands) => self.commands.extend(commands),
             Err(error) => warn!(%error, sequence = record.sequence, "a log record was left out"),
         }
     }

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, ExecutionId, Incarnation, JobId, StageId, TaskId, WorkerId, WorkerRef};
-use crate::job::{Event, Payload};
+use crate::job::{Command, Event, JobMachine, Payload};
 use crate::plan::StageWork;
 use crate::spec::Priority;
+use crate::time::Timestamp;
 
 /// On the `jobs` queue: whoever holds it coordinates the job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,6 +20,25 @@ pub struct JobMessage {
 pub struct LogEntry {
     /// The facts, in order.
     pub events: Vec<Event>,
+}
+
+impl LogEntry {
+    /// Applies the facts of a record to a machine; returns what the machine asks for.
+    ///
+    /// # Errors
+    /// When the record does not decode: every reader leaves it out alike.
+    pub fn fold(
+        payload: &[u8],
+        at: Timestamp,
+        machine: &mut JobMachine,
+    ) -> Result<Vec<Command>, super::Error> {
+        let entry: Self = super::decode(payload)?;
+        Ok(entry
+            .events
+            .iter()
+            .flat_map(|event| machine.apply(at, event))
+            .collect())
+    }
 }
 
 /// On the `tasks` queue: everything that a worker needs to run one try of a task.

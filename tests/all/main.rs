@@ -1,10 +1,19 @@
 //! One binary for all integration tests: each module is a topic.
 
+// `cfg(test)` says to the lints what the folder says to people.
+#[cfg(test)]
 mod architecture;
+#[cfg(test)]
 mod cluster;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod examples;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
 mod nats;
+#[cfg(test)]
 mod ranges;
+#[cfg(test)]
 mod zoo;

@@ -1,11 +1,5 @@
 //! Rasters over HTTP: the same pixels as from disk, only the ranges needed, and patience with servers that fail.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test that cannot go on has failed"
-)]
-
 use std::collections::VecDeque;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};

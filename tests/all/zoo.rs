@@ -2,8 +2,6 @@
 //!
 //! Expected values: `expected/tiff.json`, made with rasterio (see the data folder's README).
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
-
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

@@ -144,23 +144,26 @@ async fn leases_and_settles_survive_a_restart() {
     while found.len() < 3 {
         found.extend(pull(&*broker, 3, LONG).await);
     }
-    without_server(&mut server, async {
-        let done = broker.settle(&found[0].lease, Settle::Done);
+    let payloads = texts(&found);
+    let (done, _) = without_server(&mut server, async {
         let how = Settle::Retry { delay: LEASE };
-        let retry = broker.settle(&found[1].lease, how);
-        for settled in join_all([done, retry]).await {
-            settled.unwrap();
-        }
+        tokio::join!(
+            broker.settle(&found[0].lease, Settle::Done),
+            broker.settle(&found[1].lease, how)
+        )
     })
     .await;
+    // A killed server can have forgotten that it delivered a message: then settling it fails, and it
+    // comes again. What was settled without an error does not.
+    let skipped = usize::from(done.is_ok());
+    let expected: BTreeSet<_> = payloads.into_iter().skip(skipped).collect();
     let mut again = BTreeSet::new();
-    while again.len() < 2 {
+    while again.len() < expected.len() {
         let delivery = pull_one(&*broker).await;
-        assert!(delivery.deliveries >= 2);
         again.insert(text(&delivery.payload));
         broker.settle(&delivery.lease, Settle::Done).await.unwrap();
     }
-    assert_eq!(again, BTreeSet::from(["retry".into(), "held".into()]));
+    assert_eq!(again, expected);
     assert!(pull(&*broker, 1, LEASE * 2).await.is_empty());
 }
 

@@ -1,7 +1,7 @@
 //! The broker of one process: queues, logs, blobs and records in memory.
 //!
 //! It keeps the promises of JetStream and no others: at least once, late settles accepted, ids
-//! remembered for minutes only, payloads limited. Read [`queue`] first. Nothing runs in the
+//! remembered for minutes only, payloads limited. Read `queue` first. Nothing runs in the
 //! background: leases expire when somebody pulls, records when somebody lists.
 
 mod log;

@@ -1,8 +1,8 @@
 //! The broker of a cluster: NATS JetStream.
 //!
 //! Everything that is sent may be sent again (message ids, settling, reading), so every call survives a
-//! restart of the server in between. Read [`layout`] first (what is on the server), then [`link`] (how
-//! requests are repeated), [`pull`] and [`follow`].
+//! restart of the server in between. Read `layout` first (what is on the server), then `link` (how
+//! requests are repeated), `pull` and `follow`.
 
 mod blobs;
 mod config;

@@ -17,7 +17,7 @@ use crate::io::raster::encode::TileFormat;
 use crate::job::{JobMachine, JobState};
 use crate::ops::TaskContext;
 use crate::plan::stage::RasterStage;
-use crate::wire::{self, InputStage, LogEntry};
+use crate::wire::{InputStage, LogEntry};
 
 /// Partitions fetched at once.
 const FETCHES_AT_ONCE: usize = 8;
@@ -75,11 +75,7 @@ impl Executor {
     async fn check_wanted(&self, context: &TaskContext) -> Result<(), Error> {
         let mut machine = JobMachine::new();
         for record in self.ports.broker.read_log(&context.job).await? {
-            if let Ok(entry) = wire::decode::<LogEntry>(&record.payload) {
-                for event in &entry.events {
-                    machine.apply(record.at, event);
-                }
-            }
+            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
         }
         match machine.progress().state {
             JobState::Planned | JobState::Running => Ok(()),

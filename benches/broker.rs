@@ -1,5 +1,13 @@
-//! Measures; nothing here fails for being slow. Run alone, in release:
-//! `cargo test --release -p swath --lib broker::conformance::speed -- --ignored --nocapture --test-threads=1`
+//! Measures the brokers beside the bare client; prints, and never fails for being slow.
+//! `cargo bench --bench broker` needs a `nats-server` in the path, or `SWATH_NATS_SERVER`; or the
+//! address of a running one in `SWATH_BENCH_NATS`.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    reason = "a bench ends at the first error"
+)]
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -8,11 +16,11 @@ use async_nats::jetstream::{self, consumer::pull, stream};
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 
-use super::lab::LONG;
-use crate::broker::{Broker, EmbeddedBroker, Message, NatsBroker, NatsConfig, Queue, Settle};
-use crate::spec::Priority;
-use crate::testing::nats_server::NatsServer;
+use swath::broker::{Broker, EmbeddedBroker, Message, NatsBroker, NatsConfig, Queue, Settle};
+use swath::spec::Priority;
+use swath::testing::nats_server::NatsServer;
 
+const LONG: Duration = Duration::from_secs(20);
 const COUNT: usize = 10_000;
 const BYTES: usize = 200;
 
@@ -76,7 +84,10 @@ async fn latency(name: &str, producer: Arc<dyn Broker>, worker: Arc<dyn Broker>)
 
 async fn raw(name: &str, url: &str) {
     let client = async_nats::connect(url).await.unwrap();
-    let context = jetstream::new(client);
+    let context = jetstream::ContextBuilder::new()
+        .max_ack_inflight(2 * COUNT)
+        .timeout(Duration::from_secs(120))
+        .build(client);
     let config = stream::Config {
         name: "RAW".into(),
         subjects: vec!["raw.*".into()],
@@ -111,7 +122,12 @@ async fn raw(name: &str, url: &str) {
     let started = Instant::now();
     let mut settled = 0;
     while settled < COUNT {
-        let batch = consumer.batch().max_messages(256).messages().await.unwrap();
+        let batch = consumer
+            .batch()
+            .max_messages(256.min(COUNT - settled))
+            .messages()
+            .await
+            .unwrap();
         let batch: Vec<_> = batch.try_collect().await.unwrap();
         settled += batch.len();
         let acks = futures::stream::iter(&batch).map(|message| message.double_ack());
@@ -126,20 +142,25 @@ async fn raw(name: &str, url: &str) {
     );
 }
 
-async fn nats(name: &str, config: &str) {
-    let server = NatsServer::start_with(config).unwrap();
-    raw(name, &server.url()).await;
-    let connect = || NatsBroker::connect(NatsConfig::for_url(server.url()));
+async fn nats(name: &str, url: &str) {
+    raw(name, url).await;
+    let connect = || NatsBroker::connect(NatsConfig::for_url(url));
     let (one, two) = (connect().await.unwrap(), connect().await.unwrap());
     through_the_trait(name, &*one).await;
     latency(name, one, two).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "measures; see the file's head"]
-async fn measure() {
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() {
     let embedded = EmbeddedBroker::new(Default::default());
     through_the_trait("embedded", &*embedded).await;
     latency("embedded", embedded.clone(), embedded).await;
-    nats("nats", "").await;
+    // A server of one's own, freshly started, shows what another configuration costs.
+    if let Ok(url) = std::env::var("SWATH_BENCH_NATS") {
+        return nats("given", &url).await;
+    }
+    for round in 1..=3 {
+        let server = NatsServer::start().unwrap();
+        nats(&format!("nats {round}"), &server.url()).await;
+    }
 }
