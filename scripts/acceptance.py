@@ -31,7 +31,7 @@ def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bin", help="folder of swath and swath-worker [default: the newest build]")
     parser.add_argument("--data", default=os.environ.get("SWATH_TEST_DATA", cluster.ROOT.parent / "shared" / "data"))
-    parser.add_argument("--size", type=int, default=2048, help="cells along each edge of the generated scene")
+    parser.add_argument("--size", type=int, default=2600, help="cells along each edge of the generated scene")
     parser.add_argument("--keep", help="folder for the outputs [default: a temporary one]")
     return parser.parse_args()
 
@@ -124,8 +124,10 @@ def main():
             ndvi(nats.swath, red, nir, together)
             check(file_sha256_f32(alone) == file_sha256_f32(together), "sample: embedded and cluster pixels differ")
             check_form(together, red)
+            # What a worker says of itself is up to one heartbeat (2 s) old.
+            time.sleep(2.5)
             busy = [worker["id"] for worker in nats.worker_states() if worker["succeeded"] > 0]
-            check(len(busy) > 1, f"only {busy} of three workers did a task: nothing was shared")
+            check(len(busy) > 1, f"only {busy} of three workers did a task: nothing was shared; a larger --size has more tasks")
             print(f"ok  sample on NATS: identical pixels; {len(busy)} of 3 workers did tasks")
             for scene in scenes:
                 of_scene = [pixel for pixel in pixels if pixel["scene"] == scene["scene"]]
