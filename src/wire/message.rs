@@ -130,3 +130,51 @@ pub struct Running {
     /// The run.
     pub execution: ExecutionId,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ids::OperationName;
+
+    #[test]
+    fn the_message_of_a_small_task_is_small() {
+        let message = TaskMessage {
+            job: JobId::new("0".repeat(32)).unwrap(),
+            task: TaskId {
+                stage: StageId(0),
+                index: 9_999,
+            },
+            attempt: Attempt(0),
+            priority: Priority::Normal,
+            work: StageWork::Custom {
+                operation: OperationName::new("noop").unwrap(),
+            },
+            params: b"{}".to_vec(),
+            inputs: TaskInputs::Here(Vec::new()),
+            memory_bytes: 1 << 20,
+            timeout_ms: None,
+        };
+        let bytes = crate::wire::encode(&message).unwrap();
+        // `benches/queue.rs` publishes raw messages of as many bytes.
+        assert_eq!(bytes.len(), 171);
+        assert_eq!(crate::wire::decode::<TaskMessage>(&bytes).unwrap(), message);
+    }
+
+    #[test]
+    fn a_message_of_a_later_version_is_told_from_a_broken_one() {
+        let bytes = crate::wire::encode(&JobMessage {
+            job: JobId::new("a").unwrap(),
+        })
+        .unwrap();
+        let mut later = bytes.to_vec();
+        later[0] = crate::wire::WIRE_VERSION + 1;
+        let error = crate::wire::decode::<JobMessage>(&later).unwrap_err();
+        assert!(matches!(error, crate::wire::Error::Version { .. }));
+        let error = crate::wire::decode::<JobMessage>(&bytes[..bytes.len() - 1]).unwrap_err();
+        assert!(matches!(error, crate::wire::Error::Decode { .. }));
+        assert!(matches!(
+            crate::wire::decode::<JobMessage>(&[]),
+            Err(crate::wire::Error::Empty)
+        ));
+    }
+}

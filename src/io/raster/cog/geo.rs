@@ -5,7 +5,7 @@
 //! `PixelIsPoint`, half a cell is subtracted from either.
 
 use super::Error;
-use super::header::Entry;
+use super::tags::Entry;
 use crate::grid::{Affine, RasterProfile};
 
 const MODEL_PIXEL_SCALE: u16 = 33_550;

@@ -1,11 +1,12 @@
 //! Encoded tiles in, one Cloud Optimized GeoTIFF out. It moves bytes and never decodes.
 //!
-//! [`header`] says what stands before the tiles and how long it is, [`geo`] what of it says where the cells
-//! are, [`writer`] streams the tiles behind it. What a tile holds is the business of
+//! [`header`] lays out what stands before the tiles: for each level its `tags`, and of them in `geo` where the
+//! cells are. [`writer`] streams the tiles behind it. What a tile holds is the business of
 //! [`encode`](super::encode).
 
-pub mod geo;
+mod geo;
 pub mod header;
+mod tags;
 pub mod writer;
 
 pub use header::{header_bytes, is_bigtiff};

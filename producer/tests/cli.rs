@@ -1,0 +1,247 @@
+//! The command line as scripts use it: exit codes, what goes where, nothing left behind.
+
+#[cfg(test)]
+mod cli {
+    use std::path::Path;
+    use std::process::{Command, Output, Stdio};
+    use std::time::{Duration, Instant};
+
+    fn command(dir: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
+        command
+            .current_dir(dir)
+            .args(arguments)
+            .env_remove("SWATH_NATS")
+            .env_remove("NATS_URL")
+            .env_remove("RUST_LOG")
+            .stdin(Stdio::null());
+        command
+    }
+
+    fn swath(dir: &Path, arguments: &[&str]) -> Output {
+        command(dir, arguments).output().unwrap()
+    }
+
+    /// Runs a command; asserts its exit code, and that standard error holds some words.
+    fn check(dir: &Path, arguments: &[&str], code: i32, words: &[&str]) -> Output {
+        let output = swath(dir, arguments);
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {shown}");
+        for word in words {
+            assert!(shown.contains(word), "{word:?} is not in: {shown}");
+        }
+        output
+    }
+
+    fn sample(dir: &Path) {
+        let output = check(dir, &["sample", "s", "--size", "300"], 0, &[]);
+        assert_eq!(String::from_utf8(output.stdout).unwrap().lines().count(), 8);
+    }
+
+    const NDVI: [&str; 8] = [
+        "run",
+        "ndvi",
+        "--red",
+        "s/red.tif",
+        "--nir",
+        "s/nir.tif",
+        "-o",
+        "out.tif",
+    ];
+
+    #[test]
+    fn a_job_runs_and_an_existing_output_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        let output = check(dir.path(), &NDVI, 0, &["succeeded", "2 of 2 tasks"]);
+        assert!(output.stdout.is_empty(), "progress goes to standard error");
+        let first = std::fs::read(dir.path().join("out.tif")).unwrap();
+        check(dir.path(), &NDVI, 2, &["out.tif", "--overwrite"]);
+        check(
+            dir.path(),
+            &[&NDVI[..], &["--overwrite", "--slots", "1"]].concat(),
+            0,
+            &[],
+        );
+        assert!(
+            first == std::fs::read(dir.path().join("out.tif")).unwrap(),
+            "other bytes"
+        );
+        check(
+            dir.path(),
+            &["sample", "s", "--size", "300"],
+            2,
+            &["--overwrite"],
+        );
+    }
+
+    #[test]
+    fn a_job_file_is_the_same_job() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        let job = r#"
+            [operation]
+            type = "calc"
+            expression = "(N - R) / (N + R)"
+            inputs = [{ name = "N", path = "s/nir.tif" }, { name = "R", path = "s/red.tif" }]
+            [output]
+            path = "file.tif"
+            [options.retry]
+            max_attempts = 2
+        "#;
+        std::fs::write(dir.path().join("job.toml"), job).unwrap();
+        check(dir.path(), &["run", "-f", "job.toml"], 0, &[]);
+        check(dir.path(), &NDVI, 0, &[]);
+        let read = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+        assert!(
+            read("file.tif") == read("out.tif"),
+            "the same formula gave other bytes"
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_spec_is_exit_code_2_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        let calc = |expression: &'static str| {
+            [
+                "run",
+                "calc",
+                "-i",
+                "A=s/red.tif",
+                "-o",
+                "out.tif",
+                "--calc",
+                expression,
+            ]
+        };
+        check(dir.path(), &calc("A + (B"), 2, &["^"]);
+        check(dir.path(), &calc("A + B"), 2, &["B", "-i B=FILE"]);
+        check(
+            dir.path(),
+            &["run", "index", "NDVY", "-i", "A=s/red.tif", "-o", "x.tif"],
+            2,
+            &["NDVI"],
+        );
+        check(
+            dir.path(),
+            &["run", "index", "NDVI", "-i", "N=s/nir.tif", "-o", "x.tif"],
+            2,
+            &["R is missing"],
+        );
+        check(
+            dir.path(),
+            &[
+                "run",
+                "ndvi",
+                "--red",
+                "s/red.tif@7",
+                "--nir",
+                "s/nir.tif",
+                "-o",
+                "x.tif",
+            ],
+            2,
+            &["band 7"],
+        );
+        check(dir.path(), &["run"], 2, &["no job given"]);
+        check(
+            dir.path(),
+            &["run", "convert", "none.tif", "-o", "x.tif"],
+            1,
+            &["none.tif"],
+        );
+        check(
+            dir.path(),
+            &["run", "convert", "s/dem.tif", "-o", "no/folder/x.tif"],
+            2,
+            &["no/folder"],
+        );
+        let left: Vec<_> = std::fs::read_dir(dir.path())
+            .unwrap()
+            .map(|e| e.unwrap().file_name())
+            .collect();
+        assert_eq!(left, ["s"]);
+    }
+
+    #[test]
+    fn json_errors_carry_a_stable_code() {
+        let dir = tempfile::tempdir().unwrap();
+        let output = check(
+            dir.path(),
+            &["run", "convert", "none.tif", "-o", "x.tif", "--json"],
+            1,
+            &[],
+        );
+        let last = String::from_utf8(output.stderr).unwrap();
+        let error: serde_json::Value = serde_json::from_str(last.lines().last().unwrap()).unwrap();
+        assert_eq!(error["error"]["code"], "source-not-found");
+        // Every line of standard output is an event of the job.
+        for line in String::from_utf8(output.stdout).unwrap().lines() {
+            let event: serde_json::Value = serde_json::from_str(line).unwrap();
+            assert!(event["state"].is_string());
+        }
+    }
+
+    #[test]
+    fn without_a_broker_the_exit_code_is_3_in_bounded_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let started = Instant::now();
+        check(
+            dir.path(),
+            &["jobs", "--nats", "nats://127.0.0.1:9"],
+            3,
+            &["nats-server -js"],
+        );
+        assert!(started.elapsed() < Duration::from_secs(30));
+        check(dir.path(), &["jobs"], 2, &["--nats"]);
+    }
+
+    #[test]
+    fn an_interrupted_job_is_cancelled_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("t.ndjson"), "{\"ms\":60000}\n").unwrap();
+        let child = command(
+            dir.path(),
+            &[
+                "run",
+                "tasks",
+                "--operation",
+                "sleep",
+                "--params",
+                "t.ndjson",
+            ],
+        )
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+        std::thread::sleep(Duration::from_millis(1500));
+        let pid = child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-INT", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        let output = child.wait_with_output().unwrap();
+        let shown = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{shown}");
+        assert!(shown.contains("cancelled"), "{shown}");
+    }
+
+    #[test]
+    fn operations_and_plans_are_shown() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        let output = check(dir.path(), &["operations", "EVI", "--json"], 0, &[]);
+        let index: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(index["bands"], serde_json::json!(["N", "R", "B"]));
+        let explain = [&["explain", "--json"], &NDVI[1..]].concat();
+        let output = check(dir.path(), &explain, 0, &[]);
+        let stages: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(stages[0]["name"], "ndvi");
+        assert_eq!(stages[1]["inputs"], serde_json::json!([0]));
+        assert!(!dir.path().join("out.tif").exists());
+    }
+}
