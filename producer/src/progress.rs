@@ -1,13 +1,14 @@
 //! Progress of a job: a bar on a terminal, plain lines elsewhere, one JSON line an event for machines.
 
 use std::io::IsTerminal;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use swath::Client;
 use swath::client::JobProgress;
 use swath::ids::JobId;
+use swath::time::Timestamp;
 
 use crate::arguments::{ColorWhen, Global};
 use crate::failure::CliError;
@@ -160,7 +161,7 @@ impl View {
             Some(stage) => stage.name.as_str(),
             None => progress.progress.state.name(),
         };
-        let rate = done as f64 / self.started.elapsed().as_secs_f64().max(1e-3);
+        let rate = done as f64 / self.elapsed(progress).as_secs_f64().max(1e-3);
         let mut line = format!("{stage}, {} running", self.running);
         if retried > 0 {
             line.push_str(&format!(", {retried} retried"));
@@ -173,9 +174,23 @@ impl View {
         line
     }
 
+    /// How long the job has been going on, or took: a watcher may have come late.
+    fn elapsed(&self, progress: &JobProgress) -> Duration {
+        let watched = self.started.elapsed();
+        let Some(submitted) = progress.progress.submitted_at else {
+            return watched;
+        };
+        match progress.progress.finished_at {
+            Some(finished) => finished.since(submitted),
+            None => Timestamp::from_system(SystemTime::now())
+                .since(submitted)
+                .max(watched),
+        }
+    }
+
     fn finish(&mut self, progress: &JobProgress) {
         let (done, all) = progress.tasks();
-        let took = seconds(self.started.elapsed());
+        let took = seconds(self.elapsed(progress));
         match &self.form {
             Form::Bar(bar) => bar.finish_and_clear(),
             Form::Json { .. } | Form::Silent => return,
