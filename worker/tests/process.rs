@@ -128,7 +128,7 @@ mod process {
         }
     }
 
-    fn ndvi(dir: &Path, output: &Path) -> JobSpec {
+    fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
         let band = |name: &str, file: &str| NamedInput {
             name: name.to_owned(),
             path: dir.join(file).display().to_string(),
@@ -136,16 +136,18 @@ mod process {
         };
         JobSpec {
             version: SPEC_VERSION,
-            operation: TaskOperation::Index {
-                name: "NDVI".to_owned(),
+            operation: TaskOperation::Calc {
                 inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
-                scale: 1.0,
-                offset: 0.0,
+                expression: SLOW_NDVI.to_owned(),
             },
             output: Some(RasterOutput::new(output.display().to_string())),
             options: JobOptions::default(),
         }
     }
+
+    /// NDVI, and work that changes nothing: the job must last until it has been disturbed.
+    const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
+        + exp(R / 10000) + log(R + 1) + log(N + 1) + sin(N * R) + cos(N * R) + atan2(N, R) + atan2(R, N))";
 
     async fn submit(client: &Client, spec: &JobSpec) -> JobId {
         client.submit(spec, SubmitOptions::default()).await.unwrap()
@@ -168,11 +170,11 @@ mod process {
         wait_for_workers(&client, 3).await;
 
         let calm = dir.path().join("calm.tif");
-        let job = submit(&client, &ndvi(dir.path(), &calm)).await;
+        let job = submit(&client, &slow_ndvi(dir.path(), &calm)).await;
         end(&client, &job).await;
 
         let stormy = dir.path().join("stormy.tif");
-        let job = submit(&client, &ndvi(dir.path(), &stormy)).await;
+        let job = submit(&client, &slow_ndvi(dir.path(), &stormy)).await;
         wait_for_done(&client, &job, 1).await;
         let coordinator = wait_for("somebody coordinates", async || {
             let workers = client.workers().await.ok()?;
@@ -192,6 +194,11 @@ mod process {
             .find(|worker| worker.id == coordinator.as_str())
             .unwrap();
         first.kill();
+        let disturbed = client.status(&job).await.unwrap();
+        assert!(
+            !disturbed.is_complete(),
+            "the job ended before the faults: make it longer"
+        );
         end(&client, &job).await;
         let (calm, stormy) = (
             std::fs::read(&calm).unwrap(),
