@@ -2,8 +2,8 @@
 //!
 //! A job is itself a delivery. Whoever holds the lease coordinates; when a coordinator dies, the lease runs
 //! out and the next holder replays the log and goes on. Two coordinators at once are wasteful, never
-//! wrong. [`run`] is the service, [`driver`] one job, [`publish`] makes the tasks' messages, [`plan`] reads
-//! headers and plans, [`live`] knows which workers live.
+//! wrong. [`run`] is the service, [`driver`] one job, `publish` makes the tasks' messages, `plan` reads
+//! headers and plans, `live` knows which workers live.
 
 pub mod driver;
 mod live;

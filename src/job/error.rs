@@ -7,7 +7,7 @@ use crate::ids::{StageId, TaskId, WorkerRef};
 /// Says why the machine ends a job by its own judgement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// The plan has more stages than [`STAGES_MAX`].
+    /// The plan has more stages than `STAGES_MAX`.
     #[error(
         "the plan has {stages} stages, at most {STAGES_MAX} are possible; cut the work coarser"
     )]
@@ -15,13 +15,13 @@ pub enum Error {
         /// How many it has.
         stages: usize,
     },
-    /// The plan has more tasks than [`TASKS_MAX`].
+    /// The plan has more tasks than `TASKS_MAX`.
     #[error("the plan has {tasks} tasks, at most {TASKS_MAX} are possible; cut the work coarser")]
     TooManyTasks {
         /// How many it has.
         tasks: u64,
     },
-    /// The stages of the plan name more inputs than [`EDGES_MAX`] in all.
+    /// The stages of the plan name more inputs than `EDGES_MAX` in all.
     #[error(
         "the stages of the plan read {edges} stages in all, at most {EDGES_MAX} are possible; cut the work coarser"
     )]

@@ -1,6 +1,6 @@
 //! Makes a finished local file appear under its name, once.
 //!
-//! [`staged`] is the file while it is written; [`publish`] gives it its name by one step that either happens or does
+//! [`staged`] is the file while it is written; `publish` gives it its name by one step that either happens or does
 //! not; [`check_output`] refuses early what could not be committed later.
 
 mod publish;

@@ -1,8 +1,8 @@
 //! A generated scene to try things on: five bands, elevation, zones.
 //!
 //! Every cell depends on the seed and its own place only, so the scene is made tile by tile, on all cores, in
-//! bounded memory, and the same options give the same bytes. [`landscape`] says what is where, [`noise`] is
-//! its randomness, [`zones`] the polygons.
+//! bounded memory, and the same options give the same bytes. `landscape` says what is where, `noise` is
+//! its randomness, `zones` the polygons.
 
 mod landscape;
 mod noise;

@@ -7,13 +7,10 @@
 use super::Error;
 use super::tags::Entry;
 use crate::grid::{Affine, RasterProfile};
-
-const MODEL_PIXEL_SCALE: u16 = 33_550;
-const MODEL_TIEPOINT: u16 = 33_922;
-const MODEL_TRANSFORMATION: u16 = 34_264;
-const GEO_KEY_DIRECTORY: u16 = 34_735;
-const GEO_DOUBLE_PARAMS: u16 = 34_736;
-const GEO_ASCII_PARAMS: u16 = 34_737;
+use crate::io::raster::tiff::tags::{
+    GEO_ASCII_PARAMS, GEO_DOUBLE_PARAMS, GEO_KEY_DIRECTORY, MODEL_PIXEL_SCALE, MODEL_TIEPOINT,
+    MODEL_TRANSFORMATION,
+};
 
 /// The key `GTRasterTypeGeoKey` and its values.
 const RASTER_TYPE: u16 = 1025;

@@ -2,7 +2,7 @@
 //!
 //! [`header`] lays out what stands before the tiles: for each level its `tags`, and of them in `geo` where the
 //! cells are. [`writer`] streams the tiles behind it. What a tile holds is the business of
-//! [`encode`](super::encode).
+//! [`super::encode`].
 
 mod geo;
 pub mod header;

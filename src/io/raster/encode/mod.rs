@@ -1,6 +1,6 @@
 //! Blocks in, encoded tiles and overviews out. Pure computing: no file, no waiting.
 //!
-//! Read [`format`] first: what a tile is on disk. [`tile`] makes one of a block, with the [`predictor`] and
+//! Read [`mod@format`] first: what a tile is on disk. [`tile`] makes one of a block, with the [`predictor`] and
 //! the [`compress`]or of the format; [`mod@halve`] makes the next overview level of a block. Where the
 //! tiles lie in a file is the business of [`cog`](super::cog).
 

@@ -11,7 +11,7 @@ mod georef;
 mod header_reader;
 pub mod image;
 mod nodata;
-mod tags;
+pub(super) mod tags;
 
 pub use bytes::ByteOrder;
 pub use error::Error;

@@ -12,7 +12,7 @@ const VALUE_BYTES_MAX: u64 = 16 << 20;
 
 macro_rules! tags {
     ($($name:ident = $tag:literal, $text:literal;)*) => {
-        $(pub(super) const $name: u16 = $tag;)*
+        $(pub(in crate::io::raster) const $name: u16 = $tag;)*
         /// Returns the name of a tag.
         pub(super) const fn name_of(tag: u16) -> &'static str {
             match tag { $($tag => $text,)* _ => "unknown" }
