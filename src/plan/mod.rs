@@ -3,10 +3,15 @@
 //! [`catalog`] holds the facts, [`planner`] makes the [`stage::Plan`], [`explain`] prints it.
 
 pub mod catalog;
+pub mod error;
 pub mod explain;
 pub mod planner;
 pub mod stage;
 
 pub use catalog::Catalog;
-pub use planner::{PlanError, plan};
+pub use error::PlanError;
+pub use planner::plan;
 pub use stage::{Plan, Stage, StageWork};
+
+#[cfg(test)]
+mod tests;

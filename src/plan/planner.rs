@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use super::catalog::Catalog;
+use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
 use crate::ids::StageId;
-use crate::job::FailureClass;
 use crate::ops::local::{calc, index};
 use crate::spec::{
     JobSpec, NamedInput, Overviews, RasterOutput, Resampling, SPEC_VERSION, TaskList, TaskOperation,
@@ -24,114 +24,6 @@ const COMMIT_BYTES: u64 = 64 << 20;
 const CUSTOM_BYTES: u64 = 1 << 20;
 /// Memory that any raster task needs beside its samples.
 const TASK_OVERHEAD_BYTES: u64 = 8 << 20;
-
-/// Says why a spec cannot be planned.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "the fields are named by the messages")]
-pub enum PlanError {
-    /// The spec is of a later version.
-    #[error(
-        "the job is of format version {found}; this build reads up to {SPEC_VERSION}: update it"
-    )]
-    Version { found: u32 },
-    /// A raster operation without an output.
-    #[error("{operation} needs an output: give -o OUT.tif")]
-    NoOutput { operation: &'static str },
-    /// An output where there is none.
-    #[error("a task queue has no raster output; remove -o {path}")]
-    UnwantedOutput { path: String },
-    /// The block size is not one that a TIFF can have.
-    #[error("block size {blocksize} is not a multiple of 16 from 16 to 4096; 512 is usual")]
-    Blocksize { blocksize: u32 },
-    /// More tasks than can be numbered.
-    #[error("{tasks} tasks are more than a stage can hold")]
-    TooManyTasks { tasks: u64 },
-    /// There is no such index.
-    #[error(transparent)]
-    Index(#[from] index::Error),
-    /// The expression is wrong.
-    #[error("the expression cannot be used")]
-    Calc(#[from] calc::Error),
-    /// An input that the formula does not name, or one too few.
-    #[error("{formula} needs the inputs {wanted}; {problem}")]
-    Inputs {
-        formula: String,
-        wanted: String,
-        problem: String,
-    },
-    /// A band that the file does not have.
-    #[error("{path} has {bands} band(s); there is no band {band}")]
-    NoSuchBand { path: String, band: u16, bands: u16 },
-    /// Two inputs whose cells are not the same places.
-    #[error(
-        "the inputs are not on one grid: {a_path} is {a}, {b_path} is {b}; bring one onto the other's grid first: swath run reproject"
-    )]
-    Grids {
-        a_path: String,
-        a: String,
-        b_path: String,
-        b: String,
-    },
-    /// An integer raster cannot hold NaN.
-    #[error(
-        "{dtype} cannot hold the no-data value {nodata}; give --nodata with a value from {low} to {high}"
-    )]
-    Nodata {
-        dtype: DataType,
-        nodata: f64,
-        low: f64,
-        high: f64,
-    },
-    /// A result that needs a value for "no data".
-    #[error(
-        "cells without data need a value in a raster of {dtype}: give --nodata, or --dtype float32"
-    )]
-    NodataMissing { dtype: DataType },
-    /// A masked raster without a no-data value.
-    #[error(
-        "{path} has a mask and no no-data value, and the output has no mask: give --nodata with a value that the raster does not use"
-    )]
-    Mask { path: String },
-    /// The samples of the input do not fit into the type asked for.
-    #[error(
-        "convert keeps the samples' type: {path} is {found}, --dtype says {wanted}; use calc to change it"
-    )]
-    Dtype {
-        path: String,
-        found: DataType,
-        wanted: DataType,
-    },
-    /// The caller gave no facts about an input.
-    #[error("nothing is known of {path}")]
-    Unknown { path: String },
-}
-
-impl PlanError {
-    /// Says what should be done: a wrong spec never becomes right.
-    #[must_use]
-    pub fn class(&self) -> FailureClass {
-        FailureClass::Fatal
-    }
-
-    /// Returns a stable name for programs.
-    #[must_use]
-    pub fn code(&self) -> &'static str {
-        match self {
-            Self::Version { .. } => "spec-version",
-            Self::NoOutput { .. } | Self::UnwantedOutput { .. } => "spec-output",
-            Self::Blocksize { .. } => "spec-blocksize",
-            Self::TooManyTasks { .. } => "spec-tasks",
-            Self::Index(_) => "spec-index",
-            Self::Calc(_) => "spec-expression",
-            Self::Inputs { .. } => "spec-inputs",
-            Self::NoSuchBand { .. } => "spec-band",
-            Self::Grids { .. } => "spec-grids",
-            Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
-            Self::Dtype { .. } => "spec-dtype",
-            Self::Unknown { .. } => "spec-input",
-        }
-    }
-}
 
 /// Plans a job.
 ///

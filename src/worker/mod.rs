@@ -1,19 +1,23 @@
 //! Runs tasks: pulls them, keeps their leases, runs their kernels on a CPU pool, stores their partitions,
 //! records how they ended, and only then settles them.
 //!
-//! Dying between record and settle means a second run, never a loss. [`run`] is the service,
-//! [`pull`](self) feeds it, [`execute`] does the work of one task, [`report`](self) records results in groups.
+//! Dying between record and settle means a second run, never a loss. [`run`] is the service and pulls; `hold` sees
+//! one delivery through; [`execute`] does the work of one task; `report` records results in groups.
 
 pub mod config;
 mod cpu;
 pub mod execute;
 mod heartbeat;
+mod hold;
 mod lease;
 mod memory;
+mod places;
+mod ports;
 mod report;
 pub mod run;
 mod state;
 
 pub use config::{ConfigError, WorkerConfig};
-pub use run::{TaskService, WorkerPorts};
+pub use ports::WorkerPorts;
+pub use run::TaskService;
 pub use state::Activity;

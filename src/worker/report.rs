@@ -30,7 +30,7 @@ pub(crate) struct Report {
     pub(crate) held: Held,
     pub(crate) how: Settle,
     /// Frees the worker's place for the next task when it drops.
-    pub(crate) place: super::run::Place,
+    pub(crate) place: super::places::Place,
 }
 
 /// Records and settles until all senders are gone.

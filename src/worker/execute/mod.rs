@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::cpu::{CpuPool, Panicked};
-use super::run::WorkerPorts;
+use super::ports::WorkerPorts;
 use crate::broker;
 use crate::exchange::{self, PartitionAddress, PartitionKey};
 use crate::grid::pyramid::Group;

@@ -1,0 +1,129 @@
+//! Plans of jobs whose numbers can be checked by hand.
+
+use super::{Catalog, PlanError, explain, plan};
+use crate::grid::profile::RasterFacts;
+use crate::grid::{Affine, Crs, DataType, RasterProfile};
+use crate::ids::StageId;
+use crate::spec::{
+    JobOptions, JobSpec, NamedInput, RasterOutput, SPEC_VERSION, TaskList, TaskOperation,
+};
+
+fn facts(size: u32, chunk: (u32, u32)) -> RasterFacts {
+    let crs = Crs {
+        epsg: Some(32630),
+        ..Crs::default()
+    };
+    RasterFacts {
+        profile: RasterProfile {
+            width: size,
+            height: size,
+            bands: 1,
+            dtype: DataType::UInt16,
+            nodata: Some(0.0),
+            crs,
+            transform: Some(Affine::north_up(300_000.0, 5_900_000.0, 10.0, 10.0)),
+            pixel_is_point: false,
+        },
+        chunk,
+        stored_bytes: 0,
+        masked: false,
+        pixel_interleaved: false,
+    }
+}
+
+fn ndvi() -> JobSpec {
+    let input = |name: &str| NamedInput {
+        name: name.to_owned(),
+        path: format!("/{name}.tif"),
+        band: 1,
+    };
+    JobSpec {
+        version: SPEC_VERSION,
+        operation: TaskOperation::Index {
+            name: "NDVI".to_owned(),
+            inputs: vec![input("N"), input("R")],
+            scale: 1.0,
+            offset: 0.0,
+        },
+        output: Some(RasterOutput::new("/out.tif")),
+        options: JobOptions::default(),
+    }
+}
+
+fn catalog(nir: RasterFacts, red: RasterFacts) -> Catalog {
+    Catalog {
+        rasters: [("/N.tif".to_owned(), nir), ("/R.tif".to_owned(), red)].into(),
+    }
+}
+
+#[test]
+fn a_sentinel_2_tile_is_36_windows_one_overview_task_and_one_commit() {
+    let tiled = facts(10_980, (512, 512));
+    let plan = plan(&ndvi(), &catalog(tiled.clone(), tiled)).unwrap();
+    let shapes = plan.shapes();
+    let names: Vec<_> = shapes.iter().map(|s| (s.name.as_str(), s.tasks)).collect();
+    assert_eq!(names, [("ndvi", 36), ("overviews 3-5", 1), ("commit", 1)]);
+    assert_eq!(shapes[2].inputs, [StageId(0), StageId(1)]);
+    assert_eq!(
+        plan.task_inputs(StageId(1), 0),
+        [(StageId(0), (0..36).collect())]
+    );
+    // Two inputs of 2 bytes, held twice, 4 bytes of output with its overviews and all of it encoded.
+    let window = 2048 * 2048;
+    assert_eq!(
+        plan.stages[0].memory_bytes,
+        (8 << 20) + window * 4 * 2 + window * 4 * 8 / 3
+    );
+    let text = explain::to_text(&explain::explain(&plan));
+    assert!(text.contains("36 tasks"), "{text}");
+}
+
+#[test]
+fn windows_over_a_file_of_strips_are_as_wide_as_the_raster() {
+    let strips = facts(10_980, (10_980, 8));
+    let plan = plan(&ndvi(), &catalog(strips.clone(), strips)).unwrap();
+    // 10,980 rows in windows of 512.
+    assert_eq!(plan.stages[0].tasks, 22);
+}
+
+#[test]
+fn inputs_that_are_not_on_one_grid_are_refused() {
+    let here = facts(100, (100, 100));
+    let mut there = here.clone();
+    there.profile.transform = Some(Affine::north_up(300_010.0, 5_900_000.0, 10.0, 10.0));
+    let refused = plan(&ndvi(), &catalog(here.clone(), there.clone()));
+    assert!(
+        matches!(refused, Err(PlanError::Grids { .. })),
+        "{refused:?}"
+    );
+    // A rounding error in the file is no other grid.
+    there.profile.transform = Some(Affine::north_up(300_000.000_000_1, 5_900_000.0, 10.0, 10.0));
+    assert!(plan(&ndvi(), &catalog(here.clone(), there.clone())).is_ok());
+    there.profile.crs.epsg = Some(32631);
+    assert!(plan(&ndvi(), &catalog(here, there)).is_err());
+}
+
+#[test]
+fn a_million_tasks_are_a_number() {
+    let spec = JobSpec {
+        operation: TaskOperation::Custom {
+            operation: crate::ids::OperationName::new("noop").unwrap(),
+            tasks: TaskList::from_ndjson(&"{}\n".repeat(1_000_000)).unwrap(),
+        },
+        output: None,
+        ..ndvi()
+    };
+    let plan = plan(&spec, &Catalog::default()).unwrap();
+    assert_eq!(plan.stages[0].tasks, 1_000_000);
+    assert!(crate::wire::encode(&plan).unwrap().len() < 200);
+}
+
+#[test]
+fn a_spec_of_a_later_version_is_refused() {
+    let spec = JobSpec {
+        version: SPEC_VERSION + 1,
+        ..ndvi()
+    };
+    let refused = plan(&spec, &Catalog::default());
+    assert!(matches!(refused, Err(PlanError::Version { .. })));
+}

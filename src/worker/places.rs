@@ -1,0 +1,74 @@
+//! Places for pulled tasks: as many as slots, and a few more while tasks are short.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// Work that may wait in this worker beyond its slots: short tasks are pulled ahead, long ones never.
+const AHEAD: Duration = Duration::from_millis(20);
+/// Tasks pulled ahead at most.
+const AHEAD_MAX: usize = 512;
+
+/// A place for a pulled task; counts until it drops.
+#[derive(Debug)]
+pub(crate) struct Place(Arc<Places>);
+
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    taken: AtomicUsize,
+    freed: Notify,
+    /// How long a task runs, averaged over the last ones, in microseconds.
+    run_us: AtomicU64,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.0.taken.fetch_sub(1, Ordering::Relaxed);
+        self.0.freed.notify_one();
+    }
+}
+
+impl Places {
+    /// Takes a place for a pulled task.
+    pub(super) fn take(self: &Arc<Self>) -> Place {
+        self.taken.fetch_add(1, Ordering::Relaxed);
+        Place(Arc::clone(self))
+    }
+
+    /// Returns how many tasks may be held: the slots, and as many more as run in [`AHEAD`].
+    fn capacity(&self, slots: usize) -> usize {
+        let run_us = self.run_us.load(Ordering::Relaxed);
+        if run_us == 0 {
+            return slots;
+        }
+        let ahead = u64::try_from(AHEAD.as_micros()).unwrap_or(0) / run_us.max(20);
+        slots + usize::try_from(ahead).unwrap_or(0).min(AHEAD_MAX)
+    }
+
+    /// Learns from a task how long tasks run.
+    pub(super) fn learn(&self, run: Duration) {
+        let run_us = u64::try_from(run.as_micros()).unwrap_or(u64::MAX).max(1);
+        let known = self.run_us.load(Ordering::Relaxed);
+        // A long task counts at once, so that no short-task habit hoards long ones.
+        let next = if run_us > known {
+            run_us
+        } else {
+            (known * 7 + run_us) / 8
+        };
+        self.run_us.store(next, Ordering::Relaxed);
+    }
+
+    /// Waits until there are places; returns how many.
+    pub(super) async fn room(&self, slots: usize) -> usize {
+        loop {
+            let freed = self.freed.notified();
+            let taken = self.taken.load(Ordering::Relaxed);
+            match self.capacity(slots).checked_sub(taken) {
+                Some(room) if room > 0 => return room,
+                _ => freed.await,
+            }
+        }
+    }
+}
