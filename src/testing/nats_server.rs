@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 const START_MAX: Duration = Duration::from_secs(20);
 
 /// Says why there is no server.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum Error {
     /// There is no such program.
     #[error(
@@ -37,6 +37,13 @@ pub enum Error {
         /// The end of its log.
         log: String,
     },
+}
+
+/// Shows the message: tests unwrap this, and whoever sees it wants to know how to get a server.
+impl std::fmt::Debug for Error {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 /// A running `nats-server` with JetStream; it is killed and its store removed when this is dropped.
