@@ -19,7 +19,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let shown = match (arguments.global.quiet, arguments.global.verbose) {
         (true, _) => "error",
-        (false, 0) => "warn",
+        (false, 0) => "error",
         (false, 1) => "swath=info,warn",
         (false, 2) => "swath=debug,info",
         (false, _) => "trace",
