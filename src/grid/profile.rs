@@ -39,4 +39,6 @@ pub struct RasterFacts {
     pub masked: bool,
     /// Whether the bands of a cell lie together, so that reading one band reads them all.
     pub pixel_interleaved: bool,
+    /// Whether the samples are classes (indices of a palette), of which there is no mean.
+    pub classes: bool,
 }

@@ -370,13 +370,20 @@ fn raster_plan(
             Some(facts.profile.dtype.bytes() as u64 * source.bands.len() as u64)
         })
         .sum();
+    // A copy of classes has classes; a formula of them has whatever it makes of them: a measure.
+    let classes = kernel == KernelSpec::Copy && chunks.clone().any(|facts| facts.classes);
+    let resampling = if classes {
+        Resampling::Nearest
+    } else {
+        Resampling::Average
+    };
     let raster = Arc::new(RasterStage {
         sources,
         kernel,
         output: profile,
         layout,
         compression: output.compress,
-        resampling: Resampling::Average,
+        resampling,
     });
     let mut stages = raster_stages(name, &raster, input_cell_bytes);
     let inputs = (0..stages.len())

@@ -5,7 +5,8 @@ use crate::grid::profile::RasterFacts;
 use crate::grid::{Affine, Crs, DataType, RasterProfile};
 use crate::ids::StageId;
 use crate::spec::{
-    JobOptions, JobSpec, NamedInput, RasterOutput, SPEC_VERSION, TaskList, TaskOperation,
+    JobOptions, JobSpec, NamedInput, RasterOutput, Resampling, SPEC_VERSION, TaskList,
+    TaskOperation,
 };
 
 fn facts(size: u32, chunk: (u32, u32)) -> RasterFacts {
@@ -28,6 +29,7 @@ fn facts(size: u32, chunk: (u32, u32)) -> RasterFacts {
         stored_bytes: 0,
         masked: false,
         pixel_interleaved: false,
+        classes: false,
     }
 }
 
@@ -126,4 +128,30 @@ fn a_spec_of_a_later_version_is_refused() {
     };
     let refused = plan(&spec, &Catalog::default());
     assert!(matches!(refused, Err(PlanError::Version { .. })));
+}
+
+#[test]
+fn overviews_of_classes_are_nearest_and_of_measurements_means() {
+    for classes in [false, true] {
+        let facts = RasterFacts {
+            classes,
+            ..facts(2000, (512, 512))
+        };
+        let spec = JobSpec {
+            operation: TaskOperation::Convert {
+                input: "/N.tif".to_owned(),
+            },
+            ..ndvi()
+        };
+        let plan = plan(&spec, &catalog(facts.clone(), facts)).unwrap();
+        let super::StageWork::Raster(raster) = &plan.stages[0].work else {
+            panic!()
+        };
+        let wanted = if classes {
+            Resampling::Nearest
+        } else {
+            Resampling::Average
+        };
+        assert_eq!(raster.resampling, wanted);
+    }
 }

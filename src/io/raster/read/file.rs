@@ -97,6 +97,7 @@ impl RasterFile {
             stored_bytes: data.table.stored_bytes().unwrap_or_else(|| source.len()),
             masked: mask.is_some(),
             pixel_interleaved: profile.bands > 1 && !data.image.planar,
+            classes: data.image.palette,
             profile,
         };
         Ok(Self {

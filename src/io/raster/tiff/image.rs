@@ -30,6 +30,8 @@ pub struct Image {
     pub predictor: Predictor,
     /// Whether each band has its own chunks.
     pub planar: bool,
+    /// Whether the samples are indices into a palette: classes, not measurements.
+    pub palette: bool,
     /// How numbers are written.
     pub order: ByteOrder,
     /// Whether the bits of each stored byte are the other way round.
@@ -165,6 +167,7 @@ impl Image {
             compression,
             predictor: predictor(tags, compression, sample)?,
             planar,
+            palette: tags.uint(PHOTOMETRIC)? == Some(3),
             order: tags.order(),
             bits_reversed: tags.uint(FILL_ORDER)?.unwrap_or(1) == 2,
             chunks,
