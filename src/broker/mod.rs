@@ -133,7 +133,12 @@ pub struct WorkerRecord {
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Signal {
     /// Stop the running tasks of a job and drop its partitions.
-    Release(JobId),
+    Release {
+        /// The job.
+        job: JobId,
+        /// Which life of it: see [`crate::job::Submission::seed`].
+        seed: u64,
+    },
     /// Finish what runs and leave.
     Drain(WorkerId),
 }

@@ -158,10 +158,7 @@ impl Client {
         let entry = LogEntry {
             events: vec![Event::CancelRequested],
         };
-        Ok(self
-            .broker
-            .append(job, Some(format!("{job}.cancel")), wire::encode(&entry)?)
-            .await?)
+        Ok(self.broker.append(job, None, wire::encode(&entry)?).await?)
     }
 
     /// Removes a job's log and blobs.

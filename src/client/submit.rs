@@ -30,10 +30,9 @@ impl Client {
             None => new_id(),
         };
         let bytes = wire::encode(spec)?;
-        let is_new = self.submit_log(&job, spec, bytes).await?;
-        if is_new {
+        if let Some(seed) = self.submit_log(&job, spec, bytes).await? {
             let message = Message {
-                id: format!("job.{job}"),
+                id: format!("job.{job}.{seed:x}"),
                 payload: wire::encode(&JobMessage { job: job.clone() })?,
                 priority: spec.options.priority,
             };
@@ -42,13 +41,13 @@ impl Client {
         Ok(job)
     }
 
-    /// Appends `Submitted`; returns whether the job still wants a coordinator.
+    /// Appends `Submitted`; returns the seed of the job when it still wants a coordinator.
     async fn submit_log(
         &self,
         job: &JobId,
         spec: &JobSpec,
         bytes: bytes::Bytes,
-    ) -> Result<bool, Error> {
+    ) -> Result<Option<u64>, Error> {
         // An id that was given may have been submitted before.
         match self.replay(job).await {
             Ok(machine) => {
@@ -60,7 +59,8 @@ impl Client {
                 if known.as_ref() != Some(&bytes) {
                     return Err(Error::IdTaken { job: job.clone() });
                 }
-                return Ok(!machine.is_finished());
+                let seed = machine.submission().map(|submission| submission.seed);
+                return Ok(seed.filter(|_| !machine.is_finished()));
             }
             Err(Error::NoSuchJob { .. }) => {}
             Err(error) => return Err(error),
@@ -71,18 +71,21 @@ impl Client {
             self.broker.put_blob(job, "spec", bytes).await?;
             Payload::Blob("spec".to_owned())
         };
+        let seed = rand::random();
         let submission = Submission {
             spec: spec_payload,
             title: title(spec),
             options: spec.options,
-            seed: rand::random(),
+            seed,
         };
         let entry = LogEntry {
             events: vec![Event::Submitted(submission)],
         };
-        let id = Some(format!("{job}.submitted"));
+        // Two submits at once append two records, of which the first counts. An id without the seed would
+        // swallow the submit of a job that was forgotten a minute ago.
+        let id = Some(format!("{job}.{seed:x}.submitted"));
         self.broker.append(job, id, wire::encode(&entry)?).await?;
-        Ok(true)
+        Ok(Some(seed))
     }
 }
 

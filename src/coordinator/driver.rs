@@ -316,18 +316,28 @@ impl<'a> Driver<'a> {
         Ok(self.broker.append(self.job, None, payload).await?)
     }
 
+    /// Returns which life of the job this is.
+    fn seed(&self) -> u64 {
+        self.machine
+            .submission()
+            .map_or(0, |submission| submission.seed)
+    }
+
     async fn append(&self, what: &str, event: Event) -> Result<(), Error> {
         let payload = wire::encode(&LogEntry {
             events: vec![event],
         })?;
-        let id = format!("{}.{what}", self.job);
+        let id = format!("{}.{:x}.{what}", self.job, self.seed());
         Ok(self.broker.append(self.job, Some(id), payload).await?)
     }
 
     /// Does what follows from the end of a job.
     async fn end(&mut self) -> Result<(), Error> {
         self.broker
-            .signal(Signal::Release(self.job.clone()))
+            .signal(Signal::Release {
+                job: self.job.clone(),
+                seed: self.seed(),
+            })
             .await?;
         let outcome = self.machine.outcome().cloned();
         match &outcome {

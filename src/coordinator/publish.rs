@@ -32,16 +32,18 @@ pub(crate) async fn task_message(
         return Ok(None);
     };
     let inputs = place_inputs(job, broker, inputs, (task, attempt)).await?;
-    let message = message(job, spec, stage, (task, attempt), inputs)?;
+    let seed = machine.submission().map_or(0, |submission| submission.seed);
+    let message = message((job, seed), spec, stage, (task, attempt), inputs)?;
     Ok(Some(Message {
-        id: format!("{job}.{}.{}.{attempt}", task.stage, task.index),
+        // Ids are remembered for minutes: the seed keeps a job apart from a forgotten one of its id.
+        id: format!("{job}.{seed:x}.{}.{}.{attempt}", task.stage, task.index),
         payload: wire::encode(&message)?,
         priority: spec.options.priority,
     }))
 }
 
 fn message(
-    job: &JobId,
+    (job, seed): (&JobId, u64),
     spec: &JobSpec,
     stage: &Stage,
     (task, attempt): (TaskId, Attempt),
@@ -59,6 +61,7 @@ fn message(
     };
     Ok(TaskMessage {
         job: job.clone(),
+        seed,
         task,
         attempt,
         priority: spec.options.priority,

@@ -25,7 +25,8 @@ pub struct Submission {
     pub title: String,
     /// How to run it.
     pub options: JobOptions,
-    /// Seeds the jitter of retries.
+    /// Seeds the jitter of retries; drawn at random, so it also tells two lives of one id apart: a job that was
+    /// forgotten, and a later one under its id.
     pub seed: u64,
 }
 

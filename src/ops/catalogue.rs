@@ -86,8 +86,6 @@ const OPERATIONS: &[OperationInfo] = &[
                 "--nir FILE[@BAND]",
                 "near-infrared reflectance; band 1 unless given",
             ),
-            SCALE,
-            OFFSET,
         ],
         raster_output: true,
         example: "swath run ndvi --red B04.tif --nir B08.tif -o ndvi.tif",

@@ -46,6 +46,8 @@ impl LogEntry {
 pub struct TaskMessage {
     /// The job.
     pub job: JobId,
+    /// Which life of it: the seed of its submission.
+    pub seed: u64,
     /// The task.
     pub task: TaskId,
     /// Which try of it.
@@ -140,6 +142,7 @@ mod tests {
     fn the_message_of_a_small_task_is_small() {
         let message = TaskMessage {
             job: JobId::new("0".repeat(32)).unwrap(),
+            seed: u64::MAX,
             task: TaskId {
                 stage: StageId(0),
                 index: 9_999,
@@ -156,7 +159,7 @@ mod tests {
         };
         let bytes = crate::wire::encode(&message).unwrap();
         // `benches/queue.rs` publishes raw messages of as many bytes.
-        assert_eq!(bytes.len(), 171);
+        assert_eq!(bytes.len(), 185);
         assert_eq!(crate::wire::decode::<TaskMessage>(&bytes).unwrap(), message);
     }
 

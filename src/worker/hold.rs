@@ -36,15 +36,9 @@ impl Shared {
             Ok(message) => message,
             Err(error) => return self.refuse(delivery, &error).await,
         };
-        if self.is_released(&message.job) {
-            return self
-                .settle(
-                    &held,
-                    Settle::Drop {
-                        reason: "job ended".to_owned(),
-                    },
-                )
-                .await;
+        let life = (message.job.clone(), message.seed);
+        if self.is_released(&life) {
+            return self.drop_ended(&held).await;
         }
         if delivery.deliveries > self.service.config.deliveries_max {
             return self.poison(&delivery, message, held, place).await;
@@ -80,16 +74,9 @@ impl Shared {
                 )
                 .await;
         };
-        if cancelled.load(Ordering::Relaxed) && self.is_released(&job) {
+        if cancelled.load(Ordering::Relaxed) && self.is_released(&life) {
             self.service.ports.store.release(&job);
-            return self
-                .settle(
-                    &held,
-                    Settle::Drop {
-                        reason: "job ended".to_owned(),
-                    },
-                )
-                .await;
+            return self.drop_ended(&held).await;
         }
         self.service.activity.count(result.is_ok());
         let worker = self.service.me.clone();
@@ -278,26 +265,34 @@ impl Shared {
         }
     }
 
-    fn is_released(&self, job: &JobId) -> bool {
+    /// Drops a task of a job that has ended.
+    async fn drop_ended(&self, held: &Held) {
+        let reason = "job ended".to_owned();
+        self.settle(held, Settle::Drop { reason }).await;
+    }
+
+    fn is_released(&self, life: &(JobId, u64)) -> bool {
         self.released
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(job)
+            .contains(life)
     }
 
-    pub(super) fn release(&self, job: &JobId) {
+    pub(super) fn release(&self, job: JobId, seed: u64) {
+        // Noted first: a task that is told to stop looks whether its job has ended.
         {
+            let life = (job.clone(), seed);
             let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
-            if released.contains(job) {
+            if released.contains(&life) {
                 return;
             }
             if released.len() >= RELEASED_MAX {
                 released.pop_front();
             }
-            released.push_back(job.clone());
+            released.push_back(life);
         }
-        self.service.activity.cancel(job);
-        self.service.ports.store.release(job);
+        self.service.activity.cancel(&job);
+        self.service.ports.store.release(&job);
     }
 }
 

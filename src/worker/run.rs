@@ -52,7 +52,7 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     pub(super) places: Arc<Places>,
     pub(super) reports: mpsc::Sender<Report>,
-    pub(super) released: Mutex<VecDeque<JobId>>,
+    pub(super) released: Mutex<VecDeque<(JobId, u64)>>,
 }
 
 impl TaskService {
@@ -185,7 +185,7 @@ impl Shared {
                 tokio::select! {
                     () = ended.cancelled() => return,
                     signal = signals.next() => match signal {
-                        Some(Signal::Release(job)) => self.release(&job),
+                        Some(Signal::Release { job, seed }) => self.release(job, seed),
                         Some(Signal::Drain(worker)) if worker == self.service.me.id => {
                             info!("asked to drain");
                             drain.cancel();

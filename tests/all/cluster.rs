@@ -460,6 +460,11 @@ async fn the_same_job_under_the_same_id_is_one_job() {
     assert!(error.to_string().contains("choose another --id"), "{error}");
     client.forget(&id).await.unwrap();
     assert!(client.status(&id).await.is_err());
+    // What was forgotten is free, at once: no message of the first life swallows one of the second.
+    client.submit(&other, options()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(20), client.wait(&id)).await;
+    assert!(ended.expect("within 20 s").unwrap().succeeded());
+    assert_eq!(client.results(&id).await.unwrap().len(), 1);
     cluster.stop().await;
 }
 

@@ -281,10 +281,19 @@ pub(super) async fn a_withdrawn_worker_is_gone(lab: &Lab) {
 
 pub(super) async fn signals_reach_all_who_listen(lab: &Lab) {
     let (sender, one, two) = (lab.client().await, lab.client().await, lab.client().await);
-    let early = Signal::Release(job("nobody-listens"));
+    let early = Signal::Release {
+        job: job("nobody-listens"),
+        seed: 1,
+    };
     sender.signal(early.clone()).await.unwrap();
     let mut listeners = [one.signals().await.unwrap(), two.signals().await.unwrap()];
-    let sent = [Signal::Release(job("a")), Signal::Drain(worker("w"))];
+    let sent = [
+        Signal::Release {
+            job: job("a"),
+            seed: 1,
+        },
+        Signal::Drain(worker("w")),
+    ];
     for signal in &sent {
         sender.signal(signal.clone()).await.unwrap();
     }
