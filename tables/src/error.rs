@@ -1,0 +1,43 @@
+//! Why a query cannot be planned or a fragment cannot be run.
+
+use datafusion::error::DataFusionError;
+
+use crate::ports::BoxError;
+
+/// Says why a query cannot be planned, or a fragment not be run.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The statement, or a name in it, is wrong.
+    #[error("the query cannot be planned")]
+    Query {
+        /// What is wrong.
+        source: Box<DataFusionError>,
+    },
+    /// A partition could not be read.
+    #[error("an input of the task could not be read")]
+    Input {
+        /// The error of [`crate::Inputs`].
+        source: BoxError,
+    },
+    /// A partition could not be written.
+    #[error("an output of the task could not be written")]
+    Output {
+        /// The error of [`crate::Outputs`].
+        source: BoxError,
+    },
+    /// The memory of the task does not suffice, however finely it is split.
+    #[error("the task's memory does not suffice; give workers a higher --memory")]
+    Memory {
+        /// What DataFusion said.
+        source: Box<DataFusionError>,
+    },
+    /// The task was cancelled.
+    #[error("cancelled")]
+    Cancelled,
+    /// Anything else that DataFusion says.
+    #[error("the task's fragment failed")]
+    Run {
+        /// What it said.
+        source: Box<DataFusionError>,
+    },
+}

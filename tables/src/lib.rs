@@ -1,0 +1,24 @@
+//! The relational engine of Swath: a query is planned once, cut at its exchanges into stages, and each task runs one
+//! fragment over one partition.
+//!
+//! DataFusion is the planner and has the operators, the memory pool and the spill; what is distributed is ours.
+//! This crate knows neither jobs, workers nor the network: a caller (the library `swath`) stores what a fragment
+//! writes and opens what it reads, through [`Inputs`] and [`Outputs`].
+//!
+//! ```text
+//! Query ─► plan ─► TablePlan { stages: fragments with exchanges between them }
+//!                      │
+//!                      ▼  per task
+//!          Inputs ─► run(fragment, task) ─► Outputs ─► sink (encoded parts of a file)
+//! ```
+
+mod error;
+mod ports;
+mod query;
+
+pub use error::Error;
+pub use ports::{BatchStream, BoxError, Inputs, Outputs};
+pub use query::{
+    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput, TablePlan,
+    TableStage,
+};

@@ -1,0 +1,33 @@
+//! What a fragment needs of its surroundings.
+
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use futures::stream::BoxStream;
+
+/// Any error of the surroundings; it comes back unchanged in [`crate::Error::Input`] or [`crate::Error::Output`].
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// The batches of one partition, in the order in which they were written; a stream that ends without an error is whole.
+pub type BatchStream = BoxStream<'static, Result<RecordBatch, BoxError>>;
+
+/// Opens the partitions that the tasks of earlier stages wrote.
+#[async_trait]
+pub trait Inputs: Send + Sync + std::fmt::Debug {
+    /// Returns how many tasks wrote an exchange's partitions.
+    fn producers(&self, exchange: u32) -> u32;
+
+    /// Opens one partition that one task of the exchange's stage wrote.
+    async fn open(&self, exchange: u32, producer: u32, partition: u32)
+    -> Result<BatchStream, BoxError>;
+}
+
+/// Takes what a fragment writes.
+///
+/// Its calls may encode and may write to a file; they come from the thread that runs the fragment.
+pub trait Outputs: Send {
+    /// Appends rows to a partition.
+    ///
+    /// # Errors
+    /// When they cannot be kept: the fragment stops.
+    fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<(), BoxError>;
+}
