@@ -33,6 +33,7 @@ macro_rules! suite {
 suite! {
     queues:
         a_settled_message_is_delivered_once
+        a_confirmed_settle_covers_the_unconfirmed_ones_before_it
         an_expired_lease_is_redelivered_and_counted
         an_extended_lease_does_not_expire
         a_late_settle_is_accepted

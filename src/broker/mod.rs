@@ -93,6 +93,10 @@ pub struct Lease(pub(crate) String);
 pub enum Settle {
     /// It is done: remove it. Returns only when the broker has recorded that.
     Done,
+    /// It is done, and its job's log says so: remove it. Returns when that is on its way; a word lost on the way
+    /// means that it is delivered again. Words keep their order, so a [`Self::Done`] that follows and returns
+    /// covers those before it.
+    Recorded,
     /// Give it back, to be delivered again after a wait.
     Retry {
         /// The wait.

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, StreamExt};
 use tokio::sync::mpsc;
 use tracing::{debug, warn};
 
@@ -17,8 +16,6 @@ use crate::wire::{self, LogEntry};
 
 /// Reports taken together.
 const REPORTS_AT_ONCE: usize = 512;
-/// Settles under way at once.
-const SETTLES_AT_ONCE: usize = 256;
 /// Part of the payload limit that a result may have in the log; a larger one is a blob.
 const RESULT_SHARE: usize = 4;
 
@@ -143,20 +140,25 @@ async fn shrink(
     }
 }
 
-async fn settle(broker: Arc<dyn Broker>, reports: Vec<Report>) {
-    stream::iter(reports)
-        .for_each_concurrent(SETTLES_AT_ONCE, |report| {
-            let broker = &broker;
-            async move {
-                if let Err(error) = broker.settle(&report.held.lease, report.how).await {
-                    warn!(
-                        error = chain(&error),
-                        "a task could not be settled; it runs again"
-                    );
-                }
-                drop(report.held);
-                drop(report.place);
-            }
-        })
-        .await;
+/// Settles what is recorded. Only the last word waits for the broker: it covers those before it.
+async fn settle(broker: Arc<dyn Broker>, mut reports: Vec<Report>) {
+    let last = reports.pop();
+    for mut report in reports {
+        if report.how == Settle::Done {
+            report.how = Settle::Recorded;
+        }
+        settle_one(&broker, report).await;
+    }
+    if let Some(last) = last {
+        settle_one(&broker, last).await;
+    }
+}
+
+async fn settle_one(broker: &Arc<dyn Broker>, report: Report) {
+    if let Err(error) = broker.settle(&report.held.lease, report.how).await {
+        warn!(
+            error = chain(&error),
+            "a task could not be settled; it runs again"
+        );
+    }
 }

@@ -23,6 +23,25 @@ pub(super) async fn a_settled_message_is_delivered_once(lab: &Lab) {
     assert!(pull(&*broker, 1, LEASE * 2).await.is_empty());
 }
 
+pub(super) async fn a_confirmed_settle_covers_the_unconfirmed_ones_before_it(lab: &Lab) {
+    const COUNT: usize = 300;
+    let broker = lab.client().await;
+    for number in 0..COUNT {
+        publish(&*broker, &format!("message {number}")).await;
+    }
+    let mut found = Vec::new();
+    while found.len() < COUNT {
+        found.extend(pull(&*broker, COUNT, LEASE).await);
+    }
+    let (last, before) = found.split_last().unwrap();
+    for delivery in before {
+        let settled = broker.settle(&delivery.lease, Settle::Recorded);
+        settled.await.unwrap();
+    }
+    broker.settle(&last.lease, Settle::Done).await.unwrap();
+    assert!(pull(&*broker, 1, LEASE * 2).await.is_empty());
+}
+
 pub(super) async fn an_expired_lease_is_redelivered_and_counted(lab: &Lab) {
     let broker = lab.client().await;
     publish(&*broker, "a").await;

@@ -145,7 +145,7 @@ impl Broker for EmbeddedBroker {
     async fn settle(&self, lease: &Lease, how: Settle) -> Result<(), Error> {
         let (queue, key) = self.queue_of(lease)?;
         match how {
-            Settle::Done | Settle::Drop { .. } => queue.remove(key),
+            Settle::Done | Settle::Recorded | Settle::Drop { .. } => queue.remove(key),
             Settle::Retry { delay } => queue.retry(key, delay),
         }
         Ok(())

@@ -95,6 +95,21 @@ impl NatsBroker {
         Ok(())
     }
 
+    /// Says something of a delivery without waiting for an answer.
+    async fn say(
+        &self,
+        lease: &Lease,
+        action: &'static str,
+        how: &'static str,
+    ) -> Result<(), Error> {
+        self.check_lease(lease)?;
+        self.link
+            .client
+            .publish(lease.0.clone(), how.into())
+            .await
+            .map_err(|error| Link::failed(action, error))
+    }
+
     fn check_lease(&self, lease: &Lease) -> Result<(), Error> {
         match delivery::Facts::parse(&lease.0) {
             Some(_) => Ok(()),
@@ -152,16 +167,12 @@ impl Broker for NatsBroker {
     }
 
     async fn extend(&self, lease: &Lease) -> Result<(), Error> {
-        self.check_lease(lease)?;
-        self.link
-            .client
-            .publish(lease.0.clone(), "+WPI".into())
-            .await
-            .map_err(|error| Link::failed("extend a lease", error))
+        self.say(lease, "extend a lease", "+WPI").await
     }
 
     async fn settle(&self, lease: &Lease, how: Settle) -> Result<(), Error> {
         match how {
+            Settle::Recorded => self.say(lease, "settle a delivery", "+ACK").await,
             Settle::Done => {
                 self.confirm(lease, "settle a delivery", "+ACK".into())
                     .await
