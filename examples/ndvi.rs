@@ -47,10 +47,13 @@ pub(crate) async fn run(dir: &Path, size: u32) -> Result<PathBuf, Box<dyn Error>
             scale: 1.0,
             offset: 0.0,
         },
-        output: Some(RasterOutput {
-            overwrite: true,
-            ..RasterOutput::new(output.display().to_string())
-        }),
+        output: Some(
+            RasterOutput {
+                overwrite: true,
+                ..RasterOutput::new(output.display().to_string())
+            }
+            .into(),
+        ),
         options: JobOptions::default(),
     };
 

@@ -38,6 +38,7 @@ pub mod ops;
 pub mod partition;
 pub mod plan;
 pub mod spec;
+pub mod tables;
 pub mod telemetry;
 pub mod testing;
 pub mod time;

@@ -6,13 +6,14 @@ use clap::{Args, Subcommand, ValueEnum};
 use swath::grid::DataType;
 use swath::ids::OperationName;
 use swath::spec::{
-    Compression, JobOptions, NamedInput, Overviews, Priority, RasterOutput, RetryPolicy,
+    Compression, JobOptions, NamedInput, Output, Overviews, Priority, RasterOutput, RetryPolicy,
     SPEC_VERSION, TaskList,
 };
 use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
+use crate::table_job;
 
 #[derive(Debug, Args)]
 #[command(
@@ -98,6 +99,16 @@ enum JobCommand {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Groups of a table's rows, with aggregates
+    GroupBy(table_job::GroupBy),
+    /// A table's rows in order
+    Sort(table_job::Sort),
+    /// Rows of two tables whose keys are equal
+    Join(table_job::Join),
+    /// A SELECT statement over any number of tables
+    Sql(table_job::Sql),
+    /// Rows of two tables whose geometries meet
+    SpatialJoin(table_job::SpatialJoin),
     /// A plain queue: one task a line, for operations that workers know
     Tasks {
         /// The operation
@@ -149,8 +160,8 @@ enum OverviewsName {
 }
 
 impl OutputArguments {
-    fn into_spec(self) -> Result<RasterOutput, CliError> {
-        Ok(RasterOutput {
+    fn into_spec(self) -> Result<Output, CliError> {
+        Ok(Output::Raster(RasterOutput {
             path: absolute(&self.output)?,
             overwrite: self.overwrite,
             dtype: self.dtype,
@@ -166,7 +177,7 @@ impl OutputArguments {
                 OverviewsName::Auto => Overviews::Auto,
                 OverviewsName::None => Overviews::None,
             },
-        })
+        }))
     }
 }
 
@@ -255,6 +266,11 @@ impl JobCommand {
                 };
                 (operation, Some(output.into_spec()?))
             }
+            Self::GroupBy(job) => job.into_spec()?,
+            Self::Sort(job) => job.into_spec()?,
+            Self::Join(job) => job.into_spec()?,
+            Self::Sql(job) => job.into_spec()?,
+            Self::SpatialJoin(job) => job.into_spec()?,
             Self::Tasks { operation, params } => {
                 let text = read_text(&params)?;
                 let tasks = TaskList::from_ndjson(&text).map_err(|error| {
@@ -299,17 +315,12 @@ fn read_file(path: &Path) -> Result<JobSpec, CliError> {
             format!("{} is not a job: {error}", path.display()),
         )
     })?;
-    match &mut spec.operation {
-        TaskOperation::Index { inputs, .. } | TaskOperation::Calc { inputs, .. } => {
-            for input in inputs {
-                input.path = absolute(&input.path)?;
-            }
-        }
-        TaskOperation::Convert { input } => *input = absolute(input)?,
-        TaskOperation::Custom { .. } => {}
+    for path in spec.operation.paths_mut() {
+        *path = absolute(path)?;
     }
     if let Some(output) = &mut spec.output {
-        output.path = absolute(&output.path)?;
+        let path = output.path_mut();
+        *path = absolute(path)?;
     }
     Ok(spec)
 }
@@ -363,7 +374,7 @@ fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
 }
 
 /// Makes a path absolute, since workers have other folders; a URL stays as it is.
-fn absolute(path: &str) -> Result<String, CliError> {
+pub(crate) fn absolute(path: &str) -> Result<String, CliError> {
     if path.contains("://") {
         return Ok(path.to_owned());
     }

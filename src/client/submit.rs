@@ -6,7 +6,7 @@ use super::{Client, Error};
 use crate::broker::{Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
-use crate::spec::{JobSpec, TaskOperation};
+use crate::spec::{JobSpec, TableInput, TaskOperation};
 use crate::wire::{self, JobMessage, LogEntry};
 
 /// How to submit.
@@ -106,14 +106,44 @@ fn title(spec: &JobSpec) -> String {
             format!("calc {}", expression.chars().take(40).collect::<String>())
         }
         TaskOperation::Convert { input } => format!("convert {}", file_name(input)),
+        TaskOperation::GroupBy { input, by, .. } => {
+            format!("group-by {} of {}", by.join(","), table_name(input))
+        }
+        TaskOperation::Sort { input, by, .. } => {
+            format!("sort {} by {}", table_name(input), by.join(","))
+        }
+        TaskOperation::Join { left, right, .. } => {
+            format!("join {} and {}", table_name(left), table_name(right))
+        }
+        TaskOperation::SpatialJoin { left, right, .. } => {
+            format!(
+                "spatial-join {} and {}",
+                table_name(left),
+                table_name(right)
+            )
+        }
+        TaskOperation::Sql { statement, .. } => {
+            let words: Vec<_> = statement.split_whitespace().collect();
+            format!(
+                "sql {}",
+                words.join(" ").chars().take(40).collect::<String>()
+            )
+        }
         TaskOperation::Custom { operation, tasks } => format!("{} x {operation}", tasks.len()),
     };
     match &spec.output {
-        Some(output) => format!("{what} -> {}", file_name(&output.path)),
+        Some(output) => format!("{what} -> {}", file_name(output.path())),
         None => what,
     }
 }
 
+fn table_name(table: &TableInput) -> &str {
+    table.paths.first().map_or("", |path| file_name(path))
+}
+
 fn file_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    path.trim_end_matches('/')
+        .rsplit('/')
+        .next()
+        .unwrap_or(path)
 }

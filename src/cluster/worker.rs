@@ -18,6 +18,7 @@ use crate::ids::{Incarnation, WorkerId, WorkerRef};
 use crate::io::source::{self, Sources};
 use crate::job::failure::chain;
 use crate::ops::Registry;
+use crate::tables::Tables;
 use crate::worker::{ConfigError, TaskService, WorkerConfig, WorkerPorts};
 
 /// Says why a worker could not start.
@@ -100,6 +101,7 @@ impl Worker {
             store,
             exchange,
             sources: Sources::new()?,
+            tables: Tables::new(),
             registry,
         };
         Ok(Self {
@@ -137,6 +139,7 @@ impl Worker {
         let service = CoordinatorService {
             broker: Arc::clone(&broker),
             sources: ports.sources.clone(),
+            tables: ports.tables.clone(),
             driven,
         };
         let (drain_timeout, coordinate, slots) =

@@ -17,12 +17,15 @@ use crate::ids::{Attempt, JobId, TaskId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
 use crate::plan::{Plan, StageWork};
-use crate::spec::JobSpec;
+use crate::spec::{JobSpec, OutputKind};
+use crate::tables::Tables;
 use crate::time::Timestamp;
 use crate::wire::{self, LogEntry};
 
 /// Log records applied before their commands are carried out.
 const RECORDS_AT_ONCE: usize = 1024;
+/// How long the plan of a query waits until it is known how many slots there are.
+const SLOTS_WAIT: Duration = Duration::from_secs(1);
 
 /// How driving a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,14 +40,14 @@ pub(crate) enum End {
 pub(crate) async fn drive(
     job: &JobId,
     broker: &Arc<dyn Broker>,
-    sources: &Sources,
+    (sources, tables): (&Sources, &Tables),
     mut live: watch::Receiver<LiveWorkers>,
 ) -> Result<End, Error> {
     let past = broker.read_log(job).await?;
     let Some(seen) = past.last().map(|record| record.sequence) else {
         return Ok(End::NoSuchJob);
     };
-    let mut driver = Driver::new(job, broker, sources);
+    let mut driver = Driver::new(job, broker, (sources, tables));
     for record in &past {
         driver.apply(record);
     }
@@ -60,7 +63,7 @@ pub(crate) async fn drive(
     });
     let mut log: LogStream = new.boxed();
     loop {
-        if driver.carry_out().await? {
+        if driver.carry_out(&mut live).await? {
             return Ok(End::Finished);
         }
         let alive = live.borrow_and_update().clone();
@@ -86,6 +89,15 @@ pub(crate) async fn drive(
     }
 }
 
+/// Returns how many tasks the cluster runs at once; at the start of a process it may take a moment to know.
+async fn slots(live: &mut watch::Receiver<LiveWorkers>) -> u32 {
+    let known = live.wait_for(|live| live.slots > 0);
+    match tokio::time::timeout(SLOTS_WAIT, known).await {
+        Ok(Ok(live)) => live.slots,
+        Ok(Err(_)) | Err(_) => 1,
+    }
+}
+
 /// What waits for a moment.
 #[derive(Debug, Clone, Copy)]
 enum Alarm {
@@ -97,6 +109,7 @@ struct Driver<'a> {
     job: &'a JobId,
     broker: &'a Arc<dyn Broker>,
     sources: &'a Sources,
+    tables: &'a Tables,
     machine: JobMachine,
     spec: Option<Arc<JobSpec>>,
     plan: Option<Arc<Plan>>,
@@ -111,11 +124,16 @@ struct Driver<'a> {
 }
 
 impl<'a> Driver<'a> {
-    fn new(job: &'a JobId, broker: &'a Arc<dyn Broker>, sources: &'a Sources) -> Self {
+    fn new(
+        job: &'a JobId,
+        broker: &'a Arc<dyn Broker>,
+        (sources, tables): (&'a Sources, &'a Tables),
+    ) -> Self {
         Self {
             job,
             broker,
             sources,
+            tables,
             machine: JobMachine::new(),
             spec: None,
             plan: None,
@@ -166,12 +184,12 @@ impl<'a> Driver<'a> {
     }
 
     /// Carries out all commands; returns whether the job is over.
-    async fn carry_out(&mut self) -> Result<bool, Error> {
+    async fn carry_out(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<bool, Error> {
         let mut over = false;
         let mut finish = None;
         for command in std::mem::take(&mut self.commands) {
             match command {
-                Command::Plan => self.make_plan().await?,
+                Command::Plan => self.make_plan(live).await?,
                 Command::Publish {
                     task,
                     attempt,
@@ -238,9 +256,15 @@ impl<'a> Driver<'a> {
         Ok(self.broker.publish(Queue::Tasks, messages).await?)
     }
 
-    async fn make_plan(&mut self) -> Result<(), Error> {
+    async fn make_plan(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<(), Error> {
         let planned = match self.spec().await {
-            Ok(spec) => plan::make_plan(&spec, self.sources).await,
+            Ok(spec) => {
+                let slots = match spec.operation.output_kind() {
+                    OutputKind::Table => slots(live).await,
+                    OutputKind::Raster | OutputKind::Nothing => 1,
+                };
+                plan::make_plan(&spec, self.sources, self.tables, slots).await
+            }
             // No coordinator can read it: the job ends here, instead of going round for ever.
             Err(error @ (Error::Wire(wire::Error::Decode { .. }) | Error::BlobMissing { .. })) => {
                 Err(Failure::of(FailureClass::Fatal, "spec-unreadable", &error))
@@ -248,7 +272,8 @@ impl<'a> Driver<'a> {
             Err(error) => return Err(error),
         };
         let event = match planned {
-            Ok(plan) => {
+            Ok(mut plan) => {
+                publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
                 let stages = plan.shapes();
                 let bytes = wire::encode(&plan)?;
                 let plan = publish::place(self.job, &**self.broker, "plan", bytes).await?;
@@ -355,9 +380,12 @@ impl<'a> Driver<'a> {
         if !matches!(outcome, Some(Outcome::Succeeded)) && self.machine.plan().is_some() {
             let plan = self.plan().await?;
             for stage in &plan.stages {
-                if let StageWork::Commit { path, .. } = &stage.work {
-                    crate::io::commit::sweep(Path::new(path), self.job);
-                }
+                let path = match &stage.work {
+                    StageWork::Commit { path, .. } => path,
+                    StageWork::CommitTable(output) => &output.path,
+                    _ => continue,
+                };
+                crate::io::commit::sweep(Path::new(path), self.job);
             }
         }
         Ok(())

@@ -15,6 +15,8 @@ use crate::wire::{self, WorkerState};
 
 /// How often the records are read.
 const PERIOD: Duration = Duration::from_secs(1);
+/// How often they are read while no worker is known: this process's own is about to announce itself.
+const PERIOD_ALONE: Duration = Duration::from_millis(50);
 /// Readings in a row that a worker must be missing from before it counts as lost: the records of
 /// all workers may lapse together when the broker was away.
 const MISSES_MAX: u32 = 3;
@@ -42,6 +44,7 @@ pub(crate) async fn follow(
     sender: watch::Sender<LiveWorkers>,
     shutdown: CancellationToken,
 ) {
+    let started = tokio::time::Instant::now();
     let mut readings = 0u32;
     let mut live = LiveWorkers::default();
     loop {
@@ -66,7 +69,7 @@ pub(crate) async fn follow(
                     live.alive.insert((record.id, record.incarnation), 0);
                 }
                 live.alive.retain(|_, misses| *misses < MISSES_MAX);
-                live.settled = readings >= MISSES_MAX;
+                live.settled = readings >= MISSES_MAX && started.elapsed() >= PERIOD * MISSES_MAX;
                 sender.send_if_modified(|known| {
                     let changed = *known != live;
                     known.clone_from(&live);
@@ -84,9 +87,14 @@ pub(crate) async fn follow(
                 }
             }
         }
+        let period = if live.alive.is_empty() {
+            PERIOD_ALONE
+        } else {
+            PERIOD
+        };
         tokio::select! {
             () = shutdown.cancelled() => return,
-            () = tokio::time::sleep(PERIOD) => {}
+            () = tokio::time::sleep(period) => {}
         }
     }
 }

@@ -7,16 +7,26 @@ use crate::io::source::Sources;
 use crate::job::Failure;
 use crate::plan::{Catalog, Plan, catalog::raster_paths, plan};
 use crate::spec::JobSpec;
+use crate::tables::Tables;
 
 /// Headers read at once.
 const HEADERS_AT_ONCE: usize = 16;
 
 /// Reads what the planner must know and plans.
 ///
+/// - `slots`: how many tasks the cluster runs at once, as far as is known: a query has at least as many, when there is
+///   enough to do.
+///
 /// # Errors
 /// When an input cannot be read, or the job cannot be planned: the failure that ends the job.
-pub async fn make_plan(spec: &JobSpec, sources: &Sources) -> Result<Plan, Failure> {
-    let catalog = read_catalog(spec, sources).await?;
+pub async fn make_plan(
+    spec: &JobSpec,
+    sources: &Sources,
+    tables: &Tables,
+    slots: u32,
+) -> Result<Plan, Failure> {
+    let mut catalog = read_catalog(spec, sources).await?;
+    catalog.query = tables.cut(spec, slots).await?;
     plan(spec, &catalog).map_err(|error| Failure::of(error.class(), error.code(), &error))
 }
 
@@ -35,5 +45,8 @@ pub(crate) async fn read_catalog(spec: &JobSpec, sources: &Sources) -> Result<Ca
         .buffered(HEADERS_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Catalog { rasters })
+    Ok(Catalog {
+        rasters,
+        query: None,
+    })
 }

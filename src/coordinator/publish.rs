@@ -1,6 +1,7 @@
 //! Makes the messages of tasks.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -8,13 +9,15 @@ use super::Error;
 use crate::broker::{Broker, Message};
 use crate::ids::{Attempt, JobId, StageId, TaskId, WorkerRef};
 use crate::job::{JobMachine, Payload};
-use crate::plan::{Plan, Stage};
+use crate::plan::{Plan, Stage, StageWork};
 use crate::spec::{JobSpec, TaskOperation};
 use crate::wire::message::TaskInputs;
 use crate::wire::{self, InputStage, TaskMessage};
 
 /// Part of the broker's payload limit that one message may fill with inputs.
 const INPUTS_SHARE: usize = 2;
+/// A larger fragment goes behind a blob, which a worker reads once for all tasks of the stage.
+const FRAGMENT_INLINE_MAX: usize = 2 << 10;
 
 /// Makes the message of one try of a task, or `None` when its inputs do not stand (any more): the machine
 /// asks again when they do.
@@ -115,6 +118,27 @@ async fn place_inputs(
     let name = format!("inputs-{}-{}-{attempt}", task.stage, task.index);
     broker.put_blob(job, &name, wire::encode(&inputs)?).await?;
     Ok(TaskInputs::There(Payload::Blob(name)))
+}
+
+/// Puts the fragments of a query behind blobs, so that not every task's message carries one.
+pub(crate) async fn place_fragments(
+    job: &JobId,
+    broker: &dyn Broker,
+    plan: &mut Plan,
+) -> Result<(), Error> {
+    for (number, stage) in plan.stages.iter_mut().enumerate() {
+        let StageWork::Fragment(work) = &mut stage.work else {
+            continue;
+        };
+        if let Payload::Inline(bytes) = &work.fragment
+            && bytes.len() > FRAGMENT_INLINE_MAX
+        {
+            let name = format!("fragment-{number}");
+            broker.put_blob(job, &name, bytes.clone()).await?;
+            Arc::make_mut(work).fragment = Payload::Blob(name);
+        }
+    }
+    Ok(())
 }
 
 /// Puts bytes into the record itself, or behind a blob when they are large.

@@ -15,6 +15,7 @@ use crate::broker::{Broker, DeadLetter, Delivery, Queue, Settle};
 use crate::ids::JobId;
 use crate::io::source::Sources;
 use crate::job::failure::chain;
+use crate::tables::Tables;
 use crate::wire::{self, JobMessage};
 
 /// Jobs that one process coordinates at once.
@@ -52,6 +53,8 @@ pub struct CoordinatorService {
     pub broker: Arc<dyn Broker>,
     /// Reads the headers of inputs.
     pub sources: Sources,
+    /// Plans queries.
+    pub tables: Tables,
     /// Told which jobs are driven.
     pub driven: Driven,
 }
@@ -140,7 +143,7 @@ impl CoordinatorService {
     ) {
         info!(deliveries = delivery.deliveries, "coordinating");
         let end = tokio::select! {
-            end = driver::drive(job, &self.broker, &self.sources, live) => end,
+            end = driver::drive(job, &self.broker, (&self.sources, &self.tables), live) => end,
             () = self.keep(delivery) => return,
             () = shutdown.cancelled() => {
                 info!("gave the job back");

@@ -2,14 +2,36 @@
 
 use std::collections::BTreeMap;
 
+use super::stage::FragmentRows;
 use crate::grid::profile::RasterFacts;
-use crate::spec::{JobSpec, TaskOperation};
+use crate::spec::{JobSpec, OutputKind, TaskOperation};
 
 /// Facts about inputs, by path.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Catalog {
     /// What is known of each raster.
     pub rasters: BTreeMap<String, RasterFacts>,
+    /// How the query is cut, for operations on tables; the relational engine says so.
+    pub query: Option<Vec<QueryStage>>,
+}
+
+/// One stage of a query, as the relational engine cut it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryStage {
+    /// A word or two for tables, such as `scan navaids`.
+    pub name: String,
+    /// Number of tasks.
+    pub tasks: u32,
+    /// The stages behind the exchanges that the fragment reads.
+    pub inputs: Vec<u32>,
+    /// The encoded fragment.
+    pub fragment: bytes::Bytes,
+    /// What becomes of the rows; [`None`] for those of the result.
+    pub rows: Option<FragmentRows>,
+    /// Bytes that the stage writes, estimated.
+    pub output_bytes: u64,
+    /// The operators, a line each.
+    pub details: Vec<String>,
 }
 
 /// Lists the rasters whose facts the planner needs, each once.
@@ -20,7 +42,10 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
             inputs.iter().map(|input| input.path.as_str()).collect()
         }
         TaskOperation::Convert { input } => vec![input.as_str()],
-        TaskOperation::Custom { .. } => Vec::new(),
+        operation => {
+            debug_assert_ne!(operation.output_kind(), OutputKind::Raster);
+            Vec::new()
+        }
     };
     paths.sort_unstable();
     paths.dedup();

@@ -15,8 +15,11 @@ pub enum PlanError {
     )]
     Version { found: u32 },
     /// A raster operation without an output.
-    #[error("{operation} needs an output: give -o OUT.tif")]
-    NoOutput { operation: &'static str },
+    #[error("{operation} needs an output: give -o {example}")]
+    NoOutput {
+        operation: &'static str,
+        example: &'static str,
+    },
     /// An output where there is none.
     #[error("a task queue has no raster output; remove -o {path}")]
     UnwantedOutput { path: String },
@@ -81,6 +84,9 @@ pub enum PlanError {
         found: DataType,
         wanted: DataType,
     },
+    /// The program was built without the engine.
+    #[error("this build of Swath has no tables; build it with the feature 'tables'")]
+    NoTables,
     /// The caller gave no facts about an input.
     #[error("nothing is known of {path}")]
     Unknown { path: String },
@@ -108,6 +114,7 @@ impl PlanError {
             Self::Grids { .. } => "spec-grids",
             Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
             Self::Dtype { .. } => "spec-dtype",
+            Self::NoTables => "no-tables",
             Self::Unknown { .. } => "spec-input",
         }
     }

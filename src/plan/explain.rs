@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use serde::Serialize;
 
-use super::stage::{KernelSpec, Plan, StageWork};
+use super::stage::{FragmentRows, KernelSpec, Plan, StageWork};
 
 /// One stage of an explained plan.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,6 +25,8 @@ pub struct ExplainedStage {
     pub output_bytes: u64,
     /// Memory that one task needs at most.
     pub task_memory_bytes: u64,
+    /// More about the work, a line each.
+    pub details: Vec<String>,
 }
 
 /// Explains a plan, stage by stage.
@@ -42,6 +44,7 @@ pub fn explain(plan: &Plan) -> Vec<ExplainedStage> {
             partitions: u64::from(stage.tasks) * partitions,
             output_bytes: stage.output_bytes,
             task_memory_bytes: stage.memory_bytes,
+            details: stage.details.clone(),
         });
     }
     stages
@@ -71,6 +74,9 @@ pub fn to_text(stages: &[ExplainedStage]) -> String {
             stage.output_bytes.div_ceil(1 << 20),
             stage.task_memory_bytes.div_ceil(1 << 20),
         );
+        for line in &stage.details {
+            let _ = writeln!(text, "    {line}");
+        }
     }
     text
 }
@@ -123,6 +129,28 @@ fn describe(work: &StageWork) -> (String, u64) {
             (
                 text,
                 u64::from(made) + u64::from(group.last + 1 < raster.layout.levels),
+            )
+        }
+        StageWork::Fragment(fragment) => match &fragment.rows {
+            FragmentRows::Hash(partitions) => (
+                format!("exchange: rows by the hash of their keys, {partitions} partitions"),
+                u64::from(*partitions),
+            ),
+            FragmentRows::Sorted => ("exchange: sorted runs, read by ranges".to_owned(), 1),
+            FragmentRows::Whole => ("exchange: all rows, read whole".to_owned(), 1),
+            FragmentRows::Result(_) => ("encode the rows of the result".to_owned(), 1),
+        },
+        StageWork::CommitTable(output) => {
+            let (_, folder) = output.layout();
+            let into = if folder {
+                "a folder of parts"
+            } else {
+                "one file"
+            };
+            let path = &output.path;
+            (
+                format!("stream the encoded parts into {into} and commit it as {path}"),
+                0,
             )
         }
         StageWork::Commit { path, .. } => (

@@ -7,6 +7,7 @@ pub mod error;
 pub mod explain;
 pub mod planner;
 pub mod stage;
+mod table;
 
 pub use catalog::Catalog;
 pub use error::PlanError;

@@ -5,13 +5,15 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
+use super::table;
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
 use crate::ids::StageId;
 use crate::ops::local::{calc, index};
 use crate::spec::{
-    JobSpec, NamedInput, Overviews, RasterOutput, Resampling, SPEC_VERSION, TaskList, TaskOperation,
+    JobSpec, NamedInput, Output, Overviews, RasterOutput, Resampling, SPEC_VERSION, TaskList,
+    TaskOperation,
 };
 
 /// Cells that a task computes, about: 2048 × 2048.
@@ -59,6 +61,11 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
         TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+        TaskOperation::GroupBy { .. }
+        | TaskOperation::Sort { .. }
+        | TaskOperation::Join { .. }
+        | TaskOperation::Sql { .. }
+        | TaskOperation::SpatialJoin { .. } => table::plan(spec, catalog),
     }
 }
 
@@ -69,7 +76,7 @@ fn plan_custom(
 ) -> Result<Plan, PlanError> {
     if let Some(output) = &spec.output {
         return Err(PlanError::UnwantedOutput {
-            path: output.path.clone(),
+            path: output.path().to_owned(),
         });
     }
     let count = tasks.len();
@@ -86,6 +93,7 @@ fn plan_custom(
             inputs: Vec::new(),
             memory_bytes: CUSTOM_BYTES,
             output_bytes: 0,
+            details: Vec::new(),
         }],
     })
 }
@@ -190,10 +198,12 @@ fn required_output<'s>(
     spec: &'s JobSpec,
     operation: &'static str,
 ) -> Result<&'s RasterOutput, PlanError> {
-    let output = spec
-        .output
-        .as_ref()
-        .ok_or(PlanError::NoOutput { operation })?;
+    let Some(Output::Raster(output)) = &spec.output else {
+        return Err(PlanError::NoOutput {
+            operation,
+            example: "OUT.tif",
+        });
+    };
     let blocksize = output.blocksize;
     if !(16..=4096).contains(&blocksize) || !blocksize.is_multiple_of(16) {
         return Err(PlanError::Blocksize { blocksize });
@@ -401,6 +411,7 @@ fn raster_plan(
         inputs,
         memory_bytes: COMMIT_BYTES,
         output_bytes: 0,
+        details: Vec::new(),
     });
     Plan { stages }
 }
@@ -462,6 +473,7 @@ fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -
                 .collect(),
             memory_bytes: TASK_OVERHEAD_BYTES + input_bytes + output_bytes,
             output_bytes: u64::from(cols) * u64::from(rows) * cell_bytes * 4 / 3,
+            details: Vec::new(),
         });
     }
     stages

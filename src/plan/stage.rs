@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
-use crate::job::StageShape;
-use crate::spec::{Compression, Resampling};
+use crate::job::{Payload, StageShape};
+use crate::spec::{Compression, Resampling, TableOutput};
 
 /// What a job's tasks do, stage after stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,6 +32,9 @@ pub struct Stage {
     pub memory_bytes: u64,
     /// Bytes that the stage stores, estimated.
     pub output_bytes: u64,
+    /// More about the work, a line each, for people.
+    #[serde(default)]
+    pub details: Vec<String>,
 }
 
 /// What a task does.
@@ -51,6 +54,10 @@ pub enum StageWork {
         /// Which group of its layout.
         group: u32,
     },
+    /// Runs a fragment of a query over one partition.
+    Fragment(Arc<FragmentStage>),
+    /// Streams the encoded parts of a table into its file, or folder of files, and commits it.
+    CommitTable(Arc<TableOutput>),
     /// Streams the tiles of all stages into one file and commits it.
     Commit {
         /// The raster.
@@ -77,6 +84,28 @@ pub struct RasterStage {
     pub compression: Compression,
     /// How its overviews are made.
     pub resampling: Resampling,
+}
+
+/// A fragment of a query, and what becomes of its rows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FragmentStage {
+    /// The encoded physical plan.
+    pub fragment: Payload,
+    /// How the rows are spread over the partitions of a run.
+    pub rows: FragmentRows,
+}
+
+/// What becomes of the rows of a fragment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FragmentRows {
+    /// By the hash of keys, into so many partitions.
+    Hash(u32),
+    /// Sorted runs in chunks, as many as it takes; a table of them comes first.
+    Sorted,
+    /// One partition.
+    Whole,
+    /// The result, encoded for its file.
+    Result(TableOutput),
 }
 
 /// A file, and the bands that are read from it.
@@ -137,9 +166,11 @@ impl Plan {
                 .iter()
                 .map(|input| (*input, raster.layout.feeders(*group as usize, index)))
                 .collect(),
-            StageWork::Custom { .. } | StageWork::Raster(_) | StageWork::Commit { .. } => {
-                this.inputs.iter().map(all).collect()
-            }
+            StageWork::Custom { .. }
+            | StageWork::Raster(_)
+            | StageWork::Fragment(_)
+            | StageWork::CommitTable(_)
+            | StageWork::Commit { .. } => this.inputs.iter().map(all).collect(),
         }
     }
 }

@@ -47,13 +47,14 @@ fn ndvi() -> JobSpec {
             scale: 1.0,
             offset: 0.0,
         },
-        output: Some(RasterOutput::new("/out.tif")),
+        output: Some(RasterOutput::new("/out.tif").into()),
         options: JobOptions::default(),
     }
 }
 
 fn catalog(nir: RasterFacts, red: RasterFacts) -> Catalog {
     Catalog {
+        query: None,
         rasters: [("/N.tif".to_owned(), nir), ("/R.tif".to_owned(), red)].into(),
     }
 }

@@ -1,34 +1,43 @@
 //! What a person asks for: the versioned file format of a job (TOML or JSON), and the same as a type.
+//!
+//! [`JobSpec`] is the whole; [`TaskOperation`] what its tasks do, [`Output`] where the result goes, [`JobOptions`]
+//! how it is run.
 
-use std::time::Duration;
+mod options;
+mod output;
+mod raster;
+mod table;
+mod task_list;
 
 use serde::{Deserialize, Serialize};
 
-use crate::grid::DataType;
 use crate::ids::OperationName;
+
+pub use options::{JobOptions, Priority, RetryPolicy};
+pub use output::{Output, OutputError};
+pub use raster::{Compression, DEFAULT_BLOCKSIZE, Overviews, RasterOutput, Resampling};
+pub use table::{
+    JoinKind, NamedTable, SpatialPredicate, TableCompression, TableFormat, TableInput, TableOutput,
+    TableSettings,
+};
+pub use task_list::{TaskList, TaskListError};
 
 /// The version of the format that this build writes; it reads this one and every earlier one.
 pub const SPEC_VERSION: u32 = 1;
 
 /// What a person asks for: one operation, where its output goes, and how to run it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(try_from = "output::RawSpec")]
 pub struct JobSpec {
     /// Version of the format; see [`SPEC_VERSION`].
-    #[serde(default = "current")]
     pub version: u32,
     /// What the tasks of the job do.
     pub operation: TaskOperation,
-    /// Where the raster goes; required for raster operations, refused for task queues.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<RasterOutput>,
+    /// Where the result goes: a raster, or a table; refused for task queues.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output: Option<Output>,
     /// How to run it.
-    #[serde(default)]
     pub options: JobOptions,
-}
-
-fn current() -> u32 {
-    SPEC_VERSION
 }
 
 /// What the tasks of a job do.
@@ -60,6 +69,68 @@ pub enum TaskOperation {
         /// Path or URL of the raster.
         input: String,
     },
+    /// Groups of a table's rows.
+    GroupBy {
+        /// The table.
+        input: TableInput,
+        /// The columns that make a group.
+        by: Vec<String>,
+        /// Aggregates such as `sum(x)` or `count(*) as n`.
+        aggregates: Vec<String>,
+        /// How the work is cut.
+        #[serde(default)]
+        settings: TableSettings,
+    },
+    /// A table's rows in order.
+    Sort {
+        /// The table.
+        input: TableInput,
+        /// Keys such as `a desc nulls last`.
+        by: Vec<String>,
+        /// How the work is cut.
+        #[serde(default)]
+        settings: TableSettings,
+    },
+    /// Rows of two tables whose keys are equal.
+    Join {
+        /// The left table.
+        left: TableInput,
+        /// The right table.
+        right: TableInput,
+        /// Pairs of columns: of the left table, of the right.
+        on: Vec<(String, String)>,
+        /// Which rows without a partner are kept. Default `inner`.
+        #[serde(default)]
+        how: JoinKind,
+        /// Whether the right table goes whole to every task.
+        #[serde(default)]
+        broadcast: bool,
+        /// How the work is cut.
+        #[serde(default)]
+        settings: TableSettings,
+    },
+    /// A statement over any number of tables.
+    Sql {
+        /// The `SELECT` statement.
+        statement: String,
+        /// The tables, by the names in the statement.
+        tables: Vec<NamedTable>,
+        /// How the work is cut.
+        #[serde(default)]
+        settings: TableSettings,
+    },
+    /// Rows of two tables whose geometries meet.
+    SpatialJoin {
+        /// The left table.
+        left: TableInput,
+        /// The right table.
+        right: TableInput,
+        /// How the left geometry stands to the right one.
+        predicate: SpatialPredicate,
+        /// How the work is cut.
+        #[serde(default)]
+        settings: TableSettings,
+    },
     /// A plain queue: one task for each set of parameters, for an operation that workers know.
     Custom {
         /// The operation, built in (`noop`, `sleep`, `fail`) or registered by a program.
@@ -69,132 +140,51 @@ pub enum TaskOperation {
     },
 }
 
-/// The parameters of the tasks of a queue: one JSON value each, kept as compact text, so that a million
-/// tasks cost their text and eight bytes each.
-///
-/// In JSON and TOML it is a list of values; on the wire it is one string, a line a task.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct TaskList {
-    lines: String,
-    ends: Vec<usize>,
+/// What an operation makes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OutputKind {
+    /// One GeoTIFF.
+    Raster,
+    /// A table.
+    Table,
+    /// Nothing but what its tasks return.
+    Nothing,
 }
 
-impl TaskList {
-    /// Makes a list of values.
+impl TaskOperation {
+    /// Returns what the operation makes.
     #[must_use]
-    pub fn new<'v>(values: impl IntoIterator<Item = &'v serde_json::Value>) -> Self {
-        let mut list = Self::default();
-        for value in values {
-            list.push_line(&value.to_string());
+    pub const fn output_kind(&self) -> OutputKind {
+        match self {
+            Self::Index { .. } | Self::Calc { .. } | Self::Convert { .. } => OutputKind::Raster,
+            Self::GroupBy { .. }
+            | Self::Sort { .. }
+            | Self::Join { .. }
+            | Self::Sql { .. }
+            | Self::SpatialJoin { .. } => OutputKind::Table,
+            Self::Custom { .. } => OutputKind::Nothing,
         }
-        list
     }
 
-    /// Reads newline-delimited JSON; empty lines do not count.
-    ///
-    /// # Errors
-    /// When a line is not JSON: its number, from 1, and what is wrong with it.
-    pub fn from_ndjson(text: &str) -> Result<Self, TaskListError> {
-        let mut list = Self::default();
-        for (number, line) in text.lines().enumerate() {
-            if line.trim().is_empty() {
-                continue;
+    /// Lists every path of an input, to be read or changed.
+    pub fn paths_mut(&mut self) -> Vec<&mut String> {
+        match self {
+            Self::Index { inputs, .. } | Self::Calc { inputs, .. } => {
+                inputs.iter_mut().map(|input| &mut input.path).collect()
             }
-            let parsed: Result<&serde_json::value::RawValue, _> = serde_json::from_str(line);
-            let value = parsed.map_err(|source| TaskListError {
-                line: number + 1,
-                source,
-            })?;
-            list.push_line(value.get());
+            Self::Convert { input } => vec![input],
+            Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
+                input.paths.iter_mut().collect()
+            }
+            Self::Join { left, right, .. } | Self::SpatialJoin { left, right, .. } => {
+                left.paths.iter_mut().chain(&mut right.paths).collect()
+            }
+            Self::Sql { tables, .. } => {
+                let inputs = tables.iter_mut().map(|table| &mut table.input);
+                inputs.flat_map(|input| &mut input.paths).collect()
+            }
+            Self::Custom { .. } => Vec::new(),
         }
-        Ok(list)
-    }
-
-    fn push_line(&mut self, line: &str) {
-        self.lines.push_str(line);
-        self.ends.push(self.lines.len());
-        self.lines.push('\n');
-    }
-
-    /// Returns the number of tasks.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.ends.len()
-    }
-
-    /// Tells whether there is no task.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    /// Returns the parameters of a task as JSON text.
-    #[must_use]
-    pub fn get(&self, index: usize) -> Option<&str> {
-        let end = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => self.ends.get(before)? + 1,
-            None => 0,
-        };
-        self.lines.get(start..end)
-    }
-}
-
-/// Says which line of a task file is not JSON.
-#[derive(Debug, thiserror::Error)]
-#[error("line {line} is not JSON")]
-pub struct TaskListError {
-    /// The line, from 1.
-    pub line: usize,
-    /// What is wrong.
-    source: serde_json::Error,
-}
-
-impl Serialize for TaskList {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if !serializer.is_human_readable() {
-            return serializer.serialize_str(&self.lines);
-        }
-        let value = |line| {
-            serde_json::from_str::<serde_json::Value>(line).map_err(serde::ser::Error::custom)
-        };
-        let values: Result<Vec<_>, _> = self.lines.lines().map(value).collect();
-        values?.serialize(serializer)
-    }
-}
-
-impl<'de> Deserialize<'de> for TaskList {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        // Behind a tagged enum nobody knows any more whether the format was for people, so both forms
-        // are read anywhere.
-        deserializer.deserialize_any(TaskListVisitor)
-    }
-}
-
-struct TaskListVisitor;
-
-impl<'de> serde::de::Visitor<'de> for TaskListVisitor {
-    type Value = TaskList;
-
-    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("a list of the tasks' parameters")
-    }
-
-    fn visit_str<E: serde::de::Error>(self, lines: &str) -> Result<TaskList, E> {
-        self.visit_string(lines.to_owned())
-    }
-
-    fn visit_string<E: serde::de::Error>(self, lines: String) -> Result<TaskList, E> {
-        let ends = lines.match_indices('\n').map(|(at, _)| at).collect();
-        Ok(TaskList { lines, ends })
-    }
-
-    fn visit_seq<A: serde::de::SeqAccess<'de>>(self, mut values: A) -> Result<TaskList, A::Error> {
-        let mut list = TaskList::default();
-        while let Some(value) = values.next_element::<serde_json::Value>()? {
-            list.push_line(&value.to_string());
-        }
-        Ok(list)
     }
 }
 
@@ -217,200 +207,6 @@ pub struct NamedInput {
 
 fn first_band() -> u16 {
     1
-}
-
-/// How the tiles of a raster are compressed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Compression {
-    /// Not at all.
-    None,
-    /// Deflate (zlib), the default.
-    #[default]
-    Deflate,
-    /// Lempel-Ziv-Welch, TIFF flavour.
-    Lzw,
-    /// Zstandard.
-    Zstd,
-}
-
-/// Which overviews a raster gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Overviews {
-    /// Halve until the raster fits in one tile; the mean of the valid cells for measured values,
-    /// the nearest cell for classes.
-    #[default]
-    Auto,
-    /// None.
-    None,
-}
-
-/// How a cell of an overview is made from the (at most) four below it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Resampling {
-    /// The mean of the valid ones.
-    Average,
-    /// The upper left one.
-    Nearest,
-}
-
-/// Where a raster goes and how it is stored.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RasterOutput {
-    /// Path of the GeoTIFF.
-    pub path: String,
-    /// Whether an existing file may be replaced; default no.
-    #[serde(default)]
-    pub overwrite: bool,
-    /// Type of the samples; default float32 for math, the input's type for `convert`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub dtype: Option<DataType>,
-    /// The value that means "no data"; default NaN for math, the input's for `convert`.
-    /// `NaN` is written as a string in JSON.
-    #[serde(
-        default,
-        skip_serializing_if = "Option::is_none",
-        with = "optional_number"
-    )]
-    pub nodata: Option<f64>,
-    /// Compression of the tiles.
-    #[serde(default)]
-    pub compress: Compression,
-    /// Cells along the edge of a tile: a multiple of 16, 16 to 4096.
-    #[serde(default = "default_blocksize")]
-    pub blocksize: u32,
-    /// Which overviews to make.
-    #[serde(default)]
-    pub overviews: Overviews,
-}
-
-/// The default of [`RasterOutput::blocksize`].
-pub const DEFAULT_BLOCKSIZE: u32 = 512;
-
-fn default_blocksize() -> u32 {
-    DEFAULT_BLOCKSIZE
-}
-
-impl RasterOutput {
-    /// Writes to `path` with every default.
-    #[must_use]
-    pub fn new(path: impl Into<String>) -> Self {
-        Self {
-            path: path.into(),
-            overwrite: false,
-            dtype: None,
-            nodata: None,
-            compress: Compression::default(),
-            blocksize: DEFAULT_BLOCKSIZE,
-            overviews: Overviews::default(),
-        }
-    }
-}
-
-/// Which jobs go first when workers are few.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
-)]
-#[serde(rename_all = "lowercase")]
-pub enum Priority {
-    /// Before all others.
-    High,
-    /// The default.
-    #[default]
-    Normal,
-    /// When nothing else waits.
-    Low,
-}
-
-impl Priority {
-    /// Every priority, the most urgent first.
-    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
-
-    /// Returns the name as the command line spells it.
-    #[must_use]
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::High => "high",
-            Self::Normal => "normal",
-            Self::Low => "low",
-        }
-    }
-}
-
-/// How a task that failed is tried again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct RetryPolicy {
-    /// Tries of one task that may fail by the task's own fault before the job fails; at least 1. Default 4.
-    pub max_attempts: u32,
-    /// Wait before the second try; doubles with each further one. Default 500 ms.
-    pub base_ms: u64,
-    /// The longest wait. Default 60 s.
-    pub max_ms: u64,
-}
-
-impl Default for RetryPolicy {
-    fn default() -> Self {
-        Self {
-            max_attempts: 4,
-            base_ms: 500,
-            max_ms: 60_000,
-        }
-    }
-}
-
-/// How to run a job.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-pub struct JobOptions {
-    /// Which jobs go first.
-    pub priority: Priority,
-    /// How a task that failed is tried again.
-    pub retry: RetryPolicy,
-    /// The longest that one try of a task may run; default no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub task_timeout_ms: Option<u64>,
-    /// The longest that the job may take from submit to end; default no limit.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub deadline_ms: Option<u64>,
-}
-
-impl JobOptions {
-    /// Returns the longest that one try of a task may run.
-    #[must_use]
-    pub fn task_timeout(&self) -> Option<Duration> {
-        self.task_timeout_ms.map(Duration::from_millis)
-    }
-}
-
-/// Reads and writes an optional number whose NaN and infinities survive JSON.
-mod optional_number {
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Number {
-        Plain(f64),
-        Text(String),
-    }
-
-    pub(super) fn serialize<S: Serializer>(value: &Option<f64>, s: S) -> Result<S::Ok, S::Error> {
-        match value {
-            Some(number) if number.is_finite() => s.serialize_f64(*number),
-            Some(number) => s.serialize_str(&number.to_string()),
-            None => s.serialize_none(),
-        }
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Option<f64>, D::Error> {
-        match Option::<Number>::deserialize(d)? {
-            None => Ok(None),
-            Some(Number::Plain(number)) => Ok(Some(number)),
-            Some(Number::Text(text)) => text.parse().map(Some).map_err(de::Error::custom),
-        }
-    }
 }
 
 #[cfg(test)]
@@ -446,7 +242,7 @@ mod tests {
             operation: TaskOperation::Convert {
                 input: "/tmp/in.tif".to_owned(),
             },
-            output: Some(output),
+            output: Some(Output::Raster(output)),
             ..custom(TaskList::new(&[json!({})]))
         };
         let json = serde_json::to_string(&spec).unwrap();
@@ -463,6 +259,34 @@ mod tests {
                 .unwrap_err()
                 .to_string()
                 .contains("colour")
+        );
+    }
+
+    #[test]
+    fn an_output_is_read_as_what_the_operation_makes() {
+        let sort = "[operation]\ntype = 'sort'\ninput = { paths = ['a.csv'] }\nby = ['x desc']\n";
+        let text = format!("{sort}[output]\npath = 'out.parquet'\ncompress = 'zstd'");
+        let spec: JobSpec = toml::from_str(&text).unwrap();
+        let Some(Output::Table(table)) = &spec.output else {
+            panic!("{:?}", spec.output)
+        };
+        assert_eq!(table.compress, Some(TableCompression::Zstd));
+        let again: JobSpec = toml::from_str(&toml::to_string(&spec).unwrap()).unwrap();
+        assert_eq!(again, spec);
+        let wire = crate::wire::encode(&spec).unwrap();
+        assert_eq!(crate::wire::decode::<JobSpec>(&wire).unwrap(), spec);
+
+        let text = format!("{sort}[output]\npath = 'out.parquet'\nblocksize = 512");
+        let error = toml::from_str::<JobSpec>(&text).unwrap_err().to_string();
+        assert!(
+            error.contains("blocksize") && error.contains("table"),
+            "{error}"
+        );
+        let text = "[operation]\ntype = 'convert'\ninput = 'a.tif'\n[output]\npath = 'b.tif'\nformat = 'csv'";
+        let error = toml::from_str::<JobSpec>(text).unwrap_err().to_string();
+        assert!(
+            error.contains("format") && error.contains("raster"),
+            "{error}"
         );
     }
 

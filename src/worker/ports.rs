@@ -7,6 +7,7 @@ use crate::exchange::{Exchange, PartitionStore};
 use crate::ids::JobId;
 use crate::io::source::Sources;
 use crate::ops::Registry;
+use crate::tables::Tables;
 
 /// What a worker stands on.
 #[derive(Debug, Clone)]
@@ -19,6 +20,8 @@ pub struct WorkerPorts {
     pub exchange: Arc<dyn Exchange>,
     /// Where files come from.
     pub sources: Sources,
+    /// Runs fragments of queries.
+    pub tables: Tables,
     /// The operations that it knows.
     pub registry: Registry,
 }

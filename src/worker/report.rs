@@ -155,10 +155,14 @@ async fn settle(broker: Arc<dyn Broker>, mut reports: Vec<Report>) {
 }
 
 async fn settle_one(broker: &Arc<dyn Broker>, report: Report) {
-    if let Err(error) = broker.settle(&report.held.lease, report.how).await {
+    let Report {
+        held, how, place, ..
+    } = report;
+    if let Err(error) = broker.settle(&held.lease, how).await {
         warn!(
             error = chain(&error),
             "a task could not be settled; it runs again"
         );
     }
+    drop((held, place));
 }

@@ -19,6 +19,6 @@ mod query;
 pub use error::Error;
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
 pub use query::{
-    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput, TablePlan,
-    TableStage,
+    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
+    TablePlan, TableStage,
 };

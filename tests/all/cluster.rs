@@ -11,7 +11,7 @@ use swath::job::Outcome;
 use swath::spec::{JobOptions, RasterOutput, RetryPolicy};
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
-use crate::common::{assert_ndvi, leftovers, ndvi, read, scene, tasks};
+use crate::common::{assert_ndvi, leftovers, ndvi, raster_output, read, scene, tasks};
 
 async fn cluster(workers: u32) -> LocalCluster {
     let worker = WorkerConfig::default().with_max_concurrent_tasks(2);
@@ -62,7 +62,7 @@ async fn one_worker_and_three_over_flight_commit_the_same_bytes() {
         let output = dir.path().join(format!("ndvi-{workers}.tif"));
         let mut spec = ndvi(dir.path(), &output);
         // Tiles of 64 cells make 4 tasks of 1,024 cells, and overviews above them.
-        spec.output.as_mut().unwrap().blocksize = 64;
+        raster_output(&mut spec).blocksize = 64;
         let cluster = cluster(workers).await;
         assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
         cluster.stop().await;
@@ -87,11 +87,14 @@ async fn convert_keeps_every_sample_whatever_the_compression() {
             operation: TaskOperation::Convert {
                 input: dir.path().join("dem.tif").display().to_string(),
             },
-            output: Some(RasterOutput {
-                compress,
-                blocksize: 128 << number,
-                ..RasterOutput::new(output.display().to_string())
-            }),
+            output: Some(
+                RasterOutput {
+                    compress,
+                    blocksize: 128 << number,
+                    ..RasterOutput::new(output.display().to_string())
+                }
+                .into(),
+            ),
             options: JobOptions::default(),
         };
         assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
@@ -120,11 +123,9 @@ async fn an_integer_output_rounds_and_keeps_no_data() {
     };
     let expression = "(N - R) / (N + R) * 100".to_owned();
     spec.operation = TaskOperation::Calc { inputs, expression };
-    spec.output = Some(RasterOutput {
-        dtype: Some(DataType::Int16),
-        nodata: Some(-999.0),
-        ..spec.output.unwrap()
-    });
+    let output_spec = raster_output(&mut spec);
+    output_spec.dtype = Some(DataType::Int16);
+    output_spec.nodata = Some(-999.0);
     let cluster = cluster(1).await;
     assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
     let (red, nir, out) = (
@@ -161,7 +162,7 @@ async fn an_existing_output_is_refused_and_kept() {
     assert!(message.contains("--overwrite"), "{message}");
     assert_eq!(std::fs::read(&output).unwrap(), b"somebody's work");
     assert!(leftovers(dir.path()).is_empty());
-    spec.output.as_mut().unwrap().overwrite = true;
+    raster_output(&mut spec).overwrite = true;
     assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
     assert_ndvi(dir.path(), &output).await;
     cluster.stop().await;
@@ -230,12 +231,12 @@ async fn wrong_specs_fail_with_the_way_out() {
             &["NDVI"],
         ),
         (
-            with(&|spec| spec.output.as_mut().unwrap().dtype = Some(DataType::UInt8)),
+            with(&|spec| raster_output(spec).dtype = Some(DataType::UInt8)),
             "spec-nodata",
             &["--nodata"],
         ),
         (
-            with(&|spec| spec.output.as_mut().unwrap().blocksize = 100),
+            with(&|spec| raster_output(spec).blocksize = 100),
             "spec-blocksize",
             &["multiple of 16"],
         ),

@@ -7,7 +7,7 @@ use swath::ids::OperationName;
 use swath::io::raster::read::RasterFile;
 use swath::io::sample::{SampleOptions, write_sample};
 use swath::io::source::Sources;
-use swath::spec::{JobOptions, NamedInput, RasterOutput, SPEC_VERSION, TaskList};
+use swath::spec::{JobOptions, NamedInput, Output, RasterOutput, SPEC_VERSION, TaskList};
 use swath::{JobSpec, TaskOperation};
 
 /// Generates a scene of `size × size` cells.
@@ -36,8 +36,16 @@ pub(crate) fn ndvi(dir: &Path, output: &Path) -> JobSpec {
     JobSpec {
         version: SPEC_VERSION,
         operation,
-        output: Some(RasterOutput::new(output.display().to_string())),
+        output: Some(RasterOutput::new(output.display().to_string()).into()),
         options: JobOptions::default(),
+    }
+}
+
+/// Returns the output of a raster job, to be changed.
+pub(crate) fn raster_output(spec: &mut JobSpec) -> &mut RasterOutput {
+    match &mut spec.output {
+        Some(Output::Raster(output)) => output,
+        other => panic!("{other:?}"),
     }
 }
 

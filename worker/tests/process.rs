@@ -140,7 +140,7 @@ mod process {
                 inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
                 expression: SLOW_NDVI.to_owned(),
             },
-            output: Some(RasterOutput::new(output.display().to_string())),
+            output: Some(RasterOutput::new(output.display().to_string()).into()),
             options: JobOptions::default(),
         }
     }

@@ -147,7 +147,9 @@ fn decode(decoder: &mut FrameDecoder, frames: &[u8], room: &mut [u8]) -> io::Res
     }
     match stream.read(&mut [0])? {
         0 => Ok(written),
-        _ => Err(io::Error::other("a Zstandard frame holds more than was declared")),
+        _ => Err(io::Error::other(
+            "a Zstandard frame holds more than was declared",
+        )),
     }
 }
 
@@ -158,7 +160,12 @@ mod tests {
     use super::*;
 
     fn text(bytes: usize) -> Vec<u8> {
-        b"so many fields, so little rain; ".iter().copied().cycle().take(bytes).collect()
+        b"so many fields, so little rain; "
+            .iter()
+            .copied()
+            .cycle()
+            .take(bytes)
+            .collect()
     }
 
     #[test]
@@ -168,13 +175,17 @@ mod tests {
             let mut frame = b"head".to_vec();
             let mut cursor = Cursor::new(&mut frame);
             cursor.set_position(4);
-            let written = Compressor::new(3).unwrap().compress_to_buffer(&text, &mut cursor);
+            let written = Compressor::new(3)
+                .unwrap()
+                .compress_to_buffer(&text, &mut cursor);
             assert_eq!(written.unwrap() + 4, frame.len());
             let mut out = b"head".to_vec();
             out.reserve(bytes);
             let mut cursor = Cursor::new(&mut out);
             cursor.set_position(4);
-            let read = Decompressor::new().unwrap().decompress_to_buffer(&frame[4..], &mut cursor);
+            let read = Decompressor::new()
+                .unwrap()
+                .decompress_to_buffer(&frame[4..], &mut cursor);
             assert_eq!(read.unwrap(), bytes);
             assert!(out.starts_with(b"head") && out[4..] == text);
         }

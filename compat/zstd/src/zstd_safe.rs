@@ -77,10 +77,14 @@ mod tests {
     #[test]
     fn the_size_is_read_from_the_head() {
         // `printf abc | zstd --no-check | xxd`, of zstd 1.5.4: single segment, one byte of size.
-        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0, 0, b'a', b'b', b'c'];
+        let frame = [
+            0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x03, 0x19, 0, 0, b'a', b'b', b'c',
+        ];
         assert_eq!(get_frame_content_size(&frame), Ok(Some(3)));
         // The same from a pipe that does not tell its length: a window, and no size.
-        let frame = [0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x19, 0, 0, b'a', b'b', b'c'];
+        let frame = [
+            0x28, 0xb5, 0x2f, 0xfd, 0x00, 0x58, 0x19, 0, 0, b'a', b'b', b'c',
+        ];
         assert_eq!(get_frame_content_size(&frame), Ok(None));
         assert_eq!(get_frame_content_size(b"abc"), Err(ContentSizeError));
         assert_eq!(get_frame_content_size(&frame[..4]), Err(ContentSizeError));

@@ -1,7 +1,5 @@
 //! `swath run`: a job on this machine, or on a cluster, to its end.
 
-use std::path::Path;
-
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::io::commit::check_output;
@@ -18,8 +16,7 @@ pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), 
         return finish(&client, &spec, SubmitOptions::default(), global).await;
     }
     if let Some(output) = &spec.output {
-        check_output(Path::new(&output.path), output.overwrite)
-            .map_err(|error| CliError::arguments(error.code(), &error))?;
+        check_output(output).map_err(|error| CliError::arguments(error.code(), &error))?;
     }
     let mut worker = WorkerConfig::default();
     if let Some(slots) = arguments.slots {

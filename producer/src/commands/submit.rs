@@ -4,6 +4,7 @@ use swath::client::SubmitOptions;
 use swath::coordinator::make_plan;
 use swath::io::source::Sources;
 use swath::plan::explain;
+use swath::tables::Tables;
 
 use crate::arguments::{ExplainArguments, Global, SubmitArguments};
 use crate::failure::CliError;
@@ -32,7 +33,8 @@ pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Resul
 pub(crate) async fn explain(arguments: ExplainArguments, global: &Global) -> Result<(), CliError> {
     let spec = arguments.job.into_spec()?;
     let sources = Sources::new().map_err(|error| CliError::arguments("sources", &error))?;
-    let plan = make_plan(&spec, &sources).await?;
+    let slots = swath::WorkerConfig::default().slots;
+    let plan = make_plan(&spec, &sources, &Tables::new(), slots).await?;
     let stages = explain::explain(&plan);
     if global.json {
         output::json(&stages);

@@ -1,8 +1,9 @@
 //! Makes a finished local file appear under its name, once.
 //!
-//! [`staged`] is the file while it is written; `publish` gives it its name by one step that either happens or does
-//! not; [`check_output`] refuses early what could not be committed later.
+//! [`staged`] is the file while it is written, [`folder`] a folder of files; `publish` gives it its name by one step that
+//! either happens or does not; [`check_output`] refuses early what could not be committed later.
 
+pub mod folder;
 mod publish;
 pub mod staged;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 pub use staged::{Staged, sweep};
 
 use crate::job::FailureClass;
+use crate::spec::Output;
 
 /// Says why a file does not appear under its name.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,12 @@ pub enum Error {
     /// The path names a folder.
     #[error("'{}' is a folder; name a file in it", path.display())]
     IsFolder {
+        /// The output.
+        path: PathBuf,
+    },
+    /// The path of a folder names a file.
+    #[error("'{}' is a file and the output a folder of parts; give another name", path.display())]
+    IsFile {
         /// The output.
         path: PathBuf,
     },
@@ -74,6 +82,7 @@ impl Error {
         match self {
             Self::Exists { .. }
             | Self::IsFolder { .. }
+            | Self::IsFile { .. }
             | Self::NoFileName { .. }
             | Self::NoFolder { .. }
             | Self::NotWritable { .. } => FailureClass::Fatal,
@@ -87,6 +96,7 @@ impl Error {
         match self {
             Self::Exists { .. } => "output-exists",
             Self::IsFolder { .. } => "output-is-folder",
+            Self::IsFile { .. } => "output-is-file",
             Self::NoFileName { .. } => "output-without-name",
             Self::NoFolder { .. } => "output-folder-missing",
             Self::NotWritable { .. } => "output-not-writable",
@@ -99,8 +109,25 @@ impl Error {
 /// Refuses, before any work, an output that could not be committed.
 ///
 /// # Errors
+/// See [`check_file`] and [`folder::check_folder`].
+pub fn check_output(output: &Output) -> Result<(), Error> {
+    match output {
+        Output::Raster(raster) => check_file(Path::new(&raster.path), raster.overwrite),
+        Output::Table(table) => {
+            let path = Path::new(&table.path);
+            match table.layout() {
+                (_, true) => folder::check_folder(path, table.overwrite),
+                (_, false) => check_file(path, table.overwrite),
+            }
+        }
+    }
+}
+
+/// Refuses, before any work, a file that could not be committed.
+///
+/// # Errors
 /// When the output exists and may not be replaced, is a folder, or its folder is missing or not writable.
-pub fn check_output(path: &Path, overwrite: bool) -> Result<(), Error> {
+pub fn check_file(path: &Path, overwrite: bool) -> Result<(), Error> {
     let folder = staged::folder_of(path)?;
     if !folder.is_dir() {
         return Err(Error::NoFolder { folder });

@@ -64,7 +64,8 @@ fn put_if_absent(temporary: &Path, output: &Path) -> std::io::Result<()> {
     }
 }
 
-fn rename_if_absent(temporary: &Path, output: &Path) -> std::io::Result<()> {
+/// Renames, unless something has the name; where the system cannot do that in one step, a look and then a rename.
+pub(super) fn rename_if_absent(temporary: &Path, output: &Path) -> std::io::Result<()> {
     match rename_without_replacing(temporary, output) {
         Err(error) if is_unsupported(&error) => {
             if std::fs::symlink_metadata(output).is_ok() {

@@ -82,7 +82,7 @@ impl Drop for Staged {
     }
 }
 
-/// Removes the temporary files that executions of a job left behind for an output. It is for jobs that ended: a
+/// Removes the temporary files and folders that executions of a job left behind for an output. It is for jobs that ended: a
 /// live execution would lose its file.
 pub fn sweep(output: &Path, job: &JobId) {
     let (Ok(folder), Ok(prefix)) = (folder_of(output), prefix(output, job)) else {
@@ -90,7 +90,13 @@ pub fn sweep(output: &Path, job: &JobId) {
     };
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
     for entry in entries.filter(|entry| is_staged(&entry.file_name(), &prefix)) {
-        if let Err(error) = std::fs::remove_file(entry.path()) {
+        let path = entry.path();
+        let removed = if path.is_dir() {
+            std::fs::remove_dir_all(&path)
+        } else {
+            std::fs::remove_file(&path)
+        };
+        if let Err(error) = removed {
             let gone = error.kind() == std::io::ErrorKind::NotFound;
             if !gone {
                 tracing::warn!(path = %entry.path().display(), %error, "leftover not removed");
@@ -110,7 +116,7 @@ fn is_staged(name: &OsStr, prefix: &OsStr) -> bool {
         })
 }
 
-fn prefix(output: &Path, job: &JobId) -> Result<OsString, Error> {
+pub(super) fn prefix(output: &Path, job: &JobId) -> Result<OsString, Error> {
     let name = output.file_name().ok_or_else(|| Error::NoFileName {
         path: output.to_owned(),
     })?;

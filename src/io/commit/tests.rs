@@ -107,14 +107,14 @@ fn only_leftovers_of_the_same_job_and_output_are_swept() {
 fn an_output_that_could_not_be_committed_is_refused_early() {
     let folder = tempfile::tempdir().unwrap();
     let check = |path: &Path, overwrite, code| {
-        let error = check_output(path, overwrite).unwrap_err();
+        let error = check_file(path, overwrite).unwrap_err();
         assert_eq!(error.code(), code, "{error}");
     };
     let output = folder.path().join("out.tif");
-    check_output(&output, false).unwrap();
+    check_file(&output, false).unwrap();
     std::fs::write(&output, "").unwrap();
     check(&output, false, "output-exists");
-    check_output(&output, true).unwrap();
+    check_file(&output, true).unwrap();
     check(folder.path(), true, "output-is-folder");
     check(
         &folder.path().join("none/out.tif"),

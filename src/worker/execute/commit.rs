@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 
 use super::{Done, Error, Executor, addresses, check_cancelled, group, tiles};
 use crate::exchange::PartitionAddress;
-use crate::io::commit::{Staged, check_output};
+use crate::io::commit::{Staged, check_file};
 use crate::io::raster::cog::CogWriter;
 use crate::io::raster::encode::TileFormat;
 use crate::job::{JobMachine, JobState};
@@ -130,7 +130,7 @@ fn write(
     mut receiver: mpsc::Receiver<ToWrite>,
     context: &TaskContext,
 ) -> Result<Staged, Error> {
-    check_output(path, overwrite)?;
+    check_file(path, overwrite)?;
     let mut staged = Staged::create(path, &context.job, context.execution)?;
     let format = TileFormat::of(raster);
     let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, staged.file());

@@ -68,6 +68,8 @@ pub(crate) enum Error {
         address: Box<PartitionAddress>,
         what: &'static str,
     },
+    #[error("this worker was built without tables; build it with the feature 'tables'")]
+    NoTables,
     #[error("cancelled")]
     Cancelled,
     #[error("a bug in the worker: {what}")]
@@ -86,7 +88,7 @@ impl Error {
             Self::Cog(error) => error.class(),
             Self::Partition { address, .. } => FailureClass::InputLost(address.clone()),
             Self::Cancelled => FailureClass::Cancelled,
-            Self::Calc(_) | Self::Bug { .. } => FailureClass::Fatal,
+            Self::Calc(_) | Self::NoTables | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -105,6 +107,7 @@ impl Error {
             Self::Commit(error) => error.code(),
             Self::Arrow(_) => "partition",
             Self::Broker(_) | Self::Wire(_) => "broker",
+            Self::NoTables => "no-tables",
             Self::Cancelled => "cancelled",
             Self::Bug { .. } => "bug",
         }
@@ -154,6 +157,7 @@ impl Executor {
                 let inputs = self.inputs(&message.job, message.inputs).await?;
                 self.run_overviews(raster, group, inputs, context).await
             }
+            StageWork::Fragment(_) | StageWork::CommitTable(_) => Err(Error::NoTables),
             StageWork::Commit {
                 raster,
                 path,

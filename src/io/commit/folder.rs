@@ -1,0 +1,179 @@
+//! A folder of parts while it is written: under a name that no other execution shares.
+
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use super::staged::{folder_of, prefix};
+use super::{Error, publish, sweep};
+use crate::ids::{ExecutionId, JobId};
+
+/// A temporary folder beside an output, removed when dropped before it is committed.
+#[derive(Debug)]
+pub struct StagedFolder {
+    output: PathBuf,
+    temporary: PathBuf,
+    job: JobId,
+}
+
+/// The name of the file that a whole folder holds: what is in it, and which job made it.
+pub const MANIFEST: &str = "_SUCCESS";
+
+impl StagedFolder {
+    /// Creates the temporary folder of one execution.
+    ///
+    /// # Errors
+    /// When `output` has no name, or the folder cannot be created.
+    pub fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
+        let mut name = prefix(output, job)?;
+        name.push(format!("{:016x}.tmp", execution.0));
+        let temporary = folder_of(output)?.join(name);
+        fs::create_dir(&temporary).map_err(step("created", &temporary))?;
+        Ok(Self {
+            output: output.to_owned(),
+            temporary,
+            job: job.clone(),
+        })
+    }
+
+    /// Creates a file in it.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn file(&self, name: &str) -> Result<File, Error> {
+        let path = self.temporary.join(name);
+        File::create_new(&path).map_err(step("created", &path))
+    }
+
+    /// Makes the folder appear under the name of the output, whole and on disk.
+    ///
+    /// - `manifest`: what [`MANIFEST`] shall hold. An output that holds the same manifest was committed by an
+    ///   earlier execution, and this one has succeeded too.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when there is another one and `overwrite` is not set; else what the system refused.
+    pub fn commit(self, manifest: &[u8], overwrite: bool) -> Result<(), Error> {
+        let path = self.temporary.join(MANIFEST);
+        fs::write(&path, manifest).map_err(step("written", &path))?;
+        self.sync()?;
+        let old = self.temporary.with_extension("old");
+        if fs::read(self.output.join(MANIFEST)).is_ok_and(|found| found == manifest) {
+            return Ok(());
+        }
+        if overwrite {
+            // Two steps: between them there is no output, and never half of one.
+            match fs::rename(&self.output, &old) {
+                Ok(()) => {}
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(error) => return Err(step("replaced", &self.output)(error)),
+            }
+        }
+        let committed = publish::rename_if_absent(&self.temporary, &self.output);
+        committed.map_err(|source| match source.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => Error::Exists {
+                path: self.output.clone(),
+            },
+            _ => step("committed", &self.output)(source),
+        })?;
+        publish::sync_folder(&folder_of(&self.output)?)?;
+        let _ = fs::remove_dir_all(&old);
+        sweep(&self.output, &self.job);
+        Ok(())
+    }
+
+    fn sync(&self) -> Result<(), Error> {
+        let failed = || step("written to disk", &self.temporary);
+        for entry in fs::read_dir(&self.temporary).map_err(failed())? {
+            let path = entry.map_err(failed())?.path();
+            let synced = File::open(&path).and_then(|file| file.sync_all());
+            synced.map_err(step("written to disk", &path))?;
+        }
+        publish::sync_folder(&self.temporary)
+    }
+}
+
+impl Drop for StagedFolder {
+    fn drop(&mut self) {
+        // After a rename the name is gone already; a leftover is harmless and swept by the job's end.
+        let _ = fs::remove_dir_all(&self.temporary);
+    }
+}
+
+/// Refuses, before any work, a folder of parts that could not be committed.
+///
+/// # Errors
+/// When there is such a file or folder and it may not be replaced, or the folder around it is missing or not writable.
+pub fn check_folder(path: &Path, overwrite: bool) -> Result<(), Error> {
+    let parent = folder_of(path)?;
+    if !parent.is_dir() {
+        return Err(Error::NoFolder { folder: parent });
+    }
+    let path = path.to_owned();
+    match fs::symlink_metadata(&path) {
+        Ok(found) if !found.is_dir() => return Err(Error::IsFile { path }),
+        Ok(_) if !overwrite => return Err(Error::Exists { path }),
+        Ok(_) | Err(_) => {}
+    }
+    tempfile::tempfile_in(&parent)
+        .map(drop)
+        .map_err(|source| Error::NotWritable {
+            folder: parent,
+            source,
+        })
+}
+
+fn step(step: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
+    let path = path.to_owned();
+    move |source| Error::Step { step, path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn staged(output: &Path, execution: u64, text: &str) -> StagedFolder {
+        let job = JobId::new("a").unwrap();
+        let staged = StagedFolder::create(output, &job, ExecutionId(execution)).unwrap();
+        let mut part = staged.file("part-00000.csv").unwrap();
+        part.write_all(text.as_bytes()).unwrap();
+        staged
+    }
+
+    fn read(output: &Path) -> String {
+        fs::read_to_string(output.join("part-00000.csv")).unwrap()
+    }
+
+    #[test]
+    fn a_folder_appears_whole_once_and_nothing_else_is_left() {
+        let around = tempfile::tempdir().unwrap();
+        let output = around.path().join("out");
+        check_folder(&output, false).unwrap();
+        staged(&output, 1, "one").commit(b"a", false).unwrap();
+        // The same job again: it has succeeded already.
+        staged(&output, 2, "two").commit(b"a", false).unwrap();
+        assert_eq!(read(&output), "one");
+        let error = staged(&output, 3, "three").commit(b"b", false).unwrap_err();
+        assert!(matches!(error, Error::Exists { .. }));
+        assert!(matches!(
+            check_folder(&output, false),
+            Err(Error::Exists { .. })
+        ));
+        staged(&output, 4, "four").commit(b"b", true).unwrap();
+        assert_eq!(read(&output), "four");
+        drop(staged(&output, 5, "five"));
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_is_not_replaced_by_a_folder() {
+        let around = tempfile::tempdir().unwrap();
+        let output = around.path().join("out");
+        fs::write(&output, "x").unwrap();
+        assert!(matches!(
+            check_folder(&output, true),
+            Err(Error::IsFile { .. })
+        ));
+    }
+}

@@ -1,0 +1,81 @@
+//! How to run a job.
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+/// Which jobs go first when workers are few.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
+)]
+#[serde(rename_all = "lowercase")]
+pub enum Priority {
+    /// Before all others.
+    High,
+    /// The default.
+    #[default]
+    Normal,
+    /// When nothing else waits.
+    Low,
+}
+
+impl Priority {
+    /// Every priority, the most urgent first.
+    pub const ALL: [Self; 3] = [Self::High, Self::Normal, Self::Low];
+
+    /// Returns the name as the command line spells it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::High => "high",
+            Self::Normal => "normal",
+            Self::Low => "low",
+        }
+    }
+}
+
+/// How a task that failed is tried again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RetryPolicy {
+    /// Tries of one task that may fail by the task's own fault before the job fails; at least 1. Default 4.
+    pub max_attempts: u32,
+    /// Wait before the second try; doubles with each further one. Default 500 ms.
+    pub base_ms: u64,
+    /// The longest wait. Default 60 s.
+    pub max_ms: u64,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            max_attempts: 4,
+            base_ms: 500,
+            max_ms: 60_000,
+        }
+    }
+}
+
+/// How to run a job.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub struct JobOptions {
+    /// Which jobs go first.
+    pub priority: Priority,
+    /// How a task that failed is tried again.
+    pub retry: RetryPolicy,
+    /// The longest that one try of a task may run; default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub task_timeout_ms: Option<u64>,
+    /// The longest that the job may take from submit to end; default no limit.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+}
+
+impl JobOptions {
+    /// Returns the longest that one try of a task may run.
+    #[must_use]
+    pub fn task_timeout(&self) -> Option<Duration> {
+        self.task_timeout_ms.map(Duration::from_millis)
+    }
+}
