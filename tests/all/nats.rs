@@ -11,7 +11,7 @@ use swath::cluster::{LocalCluster, LocalOptions};
 use swath::spec::Priority;
 use swath::testing::nats_server::NatsServer;
 
-use crate::common::{assert_ndvi, ndvi, scene, tasks};
+use crate::common::{assert_ndvi, ndvi, raster_output, scene, tasks};
 
 async fn connect(server: &NatsServer, prefix: &str) -> Arc<dyn Broker> {
     let config = NatsConfig {
@@ -44,7 +44,7 @@ async fn three_workers_on_nats_commit_the_bytes_of_one_process() {
     for (number, cluster) in clusters.into_iter().enumerate() {
         let output = dir.path().join(format!("{number}.tif"));
         let mut spec = ndvi(dir.path(), &output);
-        spec.output.as_mut().unwrap().blocksize = 128;
+        raster_output(&mut spec).blocksize = 128;
         let client = cluster.client();
         let job = client
             .submit(&spec, SubmitOptions::default())
@@ -115,5 +115,63 @@ async fn a_spec_larger_than_a_message_goes_through() {
         .unwrap();
     let ended = tokio::time::timeout(Duration::from_secs(120), client.wait(&job)).await;
     assert!(ended.expect("within two minutes").unwrap().succeeded());
+    cluster.stop().await;
+}
+
+/// Starts three servers that hold their streams together.
+fn three_servers() -> [NatsServer; 3] {
+    let free = || std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = [free(), free(), free()];
+    let ports = held
+        .each_ref()
+        .map(|held| held.local_addr().unwrap().port());
+    drop(held);
+    let routes = ports
+        .map(|port| format!("nats://127.0.0.1:{port}"))
+        .join(", ");
+    ports.map(|port| {
+        NatsServer::start_with(&format!(
+            "server_name: s{port}\ncluster {{ name: swath, host: 127.0.0.1, port: {port}, routes: [{routes}] }}"
+        ))
+        .unwrap()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_copies_outlive_a_server_that_is_killed_in_mid_job() {
+    let mut servers = three_servers();
+    let urls = servers.each_ref().map(NatsServer::url).join(",");
+    let config = NatsConfig {
+        replicas: 3,
+        ..NatsConfig::for_url(urls)
+    };
+    let broker = NatsBroker::connect(config).await.unwrap();
+    let options = LocalOptions {
+        workers: 2,
+        ..LocalOptions::default()
+    };
+    let cluster = LocalCluster::start_on(broker, options).await.unwrap();
+    let client = cluster.client();
+    let params = vec![json!({ "ms": 20 }); 400];
+    let job = client
+        .submit(&tasks("sleep", &params), SubmitOptions::default())
+        .await
+        .unwrap();
+    let under_way = async {
+        loop {
+            let done = client.status(&job).await.unwrap().progress.done();
+            if done >= 20 {
+                break done;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let before = tokio::time::timeout(Duration::from_secs(60), under_way).await;
+    assert!(before.expect("tasks end within a minute") < 400);
+    servers[0].kill().unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(120), client.wait(&job)).await;
+    let ended = ended.expect("within two minutes").unwrap();
+    assert!(ended.succeeded(), "{}", ended.sentence());
+    assert_eq!(ended.progress.done(), 400);
     cluster.stop().await;
 }

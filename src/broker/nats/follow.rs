@@ -9,7 +9,7 @@ use async_nats::jetstream::consumer::{self, AckPolicy, DeliverPolicy};
 use async_nats::{Message, StatusCode, Subscriber};
 use futures::StreamExt;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::delivery::Facts;
 use super::link::Link;
@@ -67,7 +67,23 @@ impl Follow {
         Ok(follow)
     }
 
+    /// Makes a consumer, under another name each time that the servers do not answer: one that they gave to a server
+    /// that has just died is never made.
     async fn new_session(&self) -> Result<Session, Error> {
+        let deadline = Instant::now() + self.link.patience();
+        loop {
+            match self.try_session().await? {
+                Ok(session) => return Ok(session),
+                Err(silent) if Instant::now() >= deadline => return Err(silent),
+                Err(silent) => {
+                    tracing::debug!(error = %silent, stream = self.stream, "another consumer is tried");
+                }
+            }
+        }
+    }
+
+    /// The inner error says that nobody answered.
+    async fn try_session(&self) -> Result<Result<Session, Error>, Error> {
         const ACTION: &str = "follow a stream";
         let inbox = self.link.client.new_inbox();
         let consumer = format!("f{:016x}", rand::random::<u64>());
@@ -97,15 +113,18 @@ impl Follow {
         };
         let subject = format!("CONSUMER.CREATE.{}.{consumer}.{}", self.stream, self.filter);
         let body = serde_json::json!({ "stream_name": self.stream, "config": config });
-        self.link
-            .api::<serde::de::IgnoredAny>(ACTION, subject, &body)
-            .await?
-            .map_err(|error| Link::failed(ACTION, error))?;
-        Ok(Session {
-            subscriber,
-            consumer,
-            delivered: 0,
-        })
+        let made = self
+            .link
+            .api_until::<serde::de::IgnoredAny>(ACTION, subject, &body, 1);
+        match made.await {
+            Ok(Ok(_)) => Ok(Ok(Session {
+                subscriber,
+                consumer,
+                delivered: 0,
+            })),
+            Ok(Err(refusal)) => Err(Link::failed(ACTION, refusal)),
+            Err(silent) => Ok(Err(silent)),
+        }
     }
 
     /// Waits for the next record, or for a heartbeat that says there is none.

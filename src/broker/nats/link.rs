@@ -20,6 +20,10 @@ use crate::broker::Error;
 
 /// How long one try may go unanswered on a connection that seems well.
 const TRY_TIMEOUT: Duration = Duration::from_secs(3);
+/// How long JetStream may be off on a server that has just started.
+const START_MAX: Duration = Duration::from_secs(2);
+/// How long a cluster of servers may take to agree on a leader; it does not answer before.
+const ELECTION_MAX: Duration = Duration::from_secs(30);
 /// Pause before a refused try is repeated.
 const PAUSE: Duration = Duration::from_millis(100);
 
@@ -173,13 +177,26 @@ impl Link {
         subject: String,
         body: &impl Serialize,
     ) -> Result<Result<T, ApiError>, Error> {
+        self.api_until(action, subject, body, usize::MAX).await
+    }
+
+    /// As [`Self::api`], but gives up when the server was silent on a good connection `silences_max` times.
+    pub(super) async fn api_until<T: DeserializeOwned>(
+        &self,
+        action: &'static str,
+        subject: String,
+        body: &impl Serialize,
+        silences_max: usize,
+    ) -> Result<Result<T, ApiError>, Error> {
         let wrong = |source: serde_json::Error| Error::Request {
             action,
             source: source.into(),
         };
         let body = serde_json::to_vec(body).map_err(wrong)?;
         let subject = format!("$JS.API.{subject}");
-        let answer = self.request(action, subject, None, body.into()).await?;
+        let answer = self
+            .request_until(action, subject, None, body.into(), silences_max)
+            .await?;
         if let Some(error) = api_error(&answer) {
             return Ok(Err(error));
         }
@@ -190,20 +207,28 @@ impl Link {
 
     /// Asks whether JetStream is on; a server that starts just now is given a moment.
     pub(super) async fn has_jetstream(&self) -> Result<bool, Error> {
-        let deadline = Instant::now() + Duration::from_secs(2);
+        let started = Instant::now();
         loop {
             let request = Request::new().timeout(Some(TRY_TIMEOUT));
             let answer = self.client.send_request("$JS.API.INFO", request).await;
-            match answer {
-                Ok(message) if api_error(&message).is_none() => return Ok(true),
-                Err(error) if error.kind() != RequestErrorKind::NoResponders => {
-                    return Err(Error::Unreachable {
-                        url: self.url.clone(),
-                        source: error.into(),
-                    });
-                }
-                _ if Instant::now() >= deadline => return Ok(false),
-                _ => sleep_until(Instant::now() + PAUSE).await,
+            let (off, source): (bool, BoxedError) = match answer {
+                Ok(message) => match api_error(&message) {
+                    None => return Ok(true),
+                    Some(error) => (
+                        matches!(error.err_code, refusal::OFF | refusal::OFF_FOR_ACCOUNT),
+                        error.into(),
+                    ),
+                },
+                Err(error) => (error.kind() == RequestErrorKind::NoResponders, error.into()),
+            };
+            let patience = if off { START_MAX } else { ELECTION_MAX };
+            if started.elapsed() < patience {
+                sleep_until(Instant::now() + PAUSE).await;
+            } else if off {
+                return Ok(false);
+            } else {
+                let url = self.url.clone();
+                return Err(Error::Unreachable { url, source });
             }
         }
     }
