@@ -13,8 +13,14 @@
 //! ```
 
 mod error;
+mod exchange;
+mod fragment;
+pub mod local;
+mod plan;
 mod ports;
 mod query;
+mod run;
+mod sorted;
 
 pub use error::Error;
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
@@ -22,3 +28,7 @@ pub use query::{
     Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput, TablePlan,
     TableStage,
 };
+pub use run::{RunStats, TaskSettings, run};
+
+#[cfg(test)]
+mod tests;
