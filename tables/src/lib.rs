@@ -15,10 +15,11 @@
 mod error;
 mod ports;
 mod query;
+pub mod spatial;
 
 pub use error::Error;
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
 pub use query::{
-    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput, TablePlan,
-    TableStage,
+    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
+    TablePlan, TableStage,
 };
