@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
+use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::StreamExt;
 
 use crate::{
@@ -18,6 +19,8 @@ use crate::{
 /// What tasks may use.
 #[derive(Debug, Clone)]
 pub struct LocalSettings {
+    /// Opens the files of tables.
+    pub stores: Arc<dyn ObjectStoreRegistry>,
     /// Memory of each task.
     pub memory_bytes: usize,
     /// Where tasks spill.
@@ -45,6 +48,7 @@ pub async fn run_plan(
         for task in 0..stage.tasks {
             let settings = TaskSettings {
                 inputs: Arc::clone(&inputs) as Arc<dyn Inputs>,
+                stores: Arc::clone(&settings.stores),
                 memory_bytes: settings.memory_bytes,
                 spill_dir: settings.spill_dir.clone(),
                 cancelled: Arc::new(AtomicBool::new(false)),
@@ -65,7 +69,10 @@ pub async fn run_plan(
     }
     let last = (plan.stages.len() as u32).saturating_sub(1);
     let tasks = plan.stages.last().map_or(0, |stage| stage.tasks);
-    Ok(((0..tasks).map(|task| store.get((last, task, 0))).collect(), total))
+    Ok((
+        (0..tasks).map(|task| store.get((last, task, 0))).collect(),
+        total,
+    ))
 }
 
 /// A partition: its stage, the task that wrote it, its number.
@@ -101,7 +108,9 @@ impl StageInputs {
 impl Inputs for StageInputs {
     fn producers(&self, exchange: u32) -> u32 {
         let stage = self.stage(exchange);
-        stage.and_then(|stage| self.tasks.get(stage as usize).copied()).unwrap_or(0)
+        stage
+            .and_then(|stage| self.tasks.get(stage as usize).copied())
+            .unwrap_or(0)
     }
 
     async fn open(
@@ -125,13 +134,15 @@ struct TaskOutputs {
 impl Outputs for TaskOutputs {
     fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<(), BoxError> {
         let place = (self.stage, self.task, partition);
-        self.store.with(|partitions| partitions.entry(place).or_default().push(batch.clone()));
+        self.store
+            .with(|partitions| partitions.entry(place).or_default().push(batch.clone()));
         Ok(())
     }
 
     fn discard(&mut self) -> Result<(), BoxError> {
         let (stage, task) = (self.stage, self.task);
-        self.store.with(|partitions| partitions.retain(|place, _| (place.0, place.1) != (stage, task)));
+        self.store
+            .with(|partitions| partitions.retain(|place, _| (place.0, place.1) != (stage, task)));
         Ok(())
     }
 }

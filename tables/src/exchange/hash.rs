@@ -38,7 +38,10 @@ impl Hasher {
         shares: u64,
     ) -> Result<BooleanArray> {
         let hashes = self.hashes(batch, &SHARE)?;
-        Ok(hashes.iter().map(|hash| Some(hash % shares == share)).collect())
+        Ok(hashes
+            .iter()
+            .map(|hash| Some(hash % shares == share))
+            .collect())
     }
 
     fn hashes(&self, batch: &RecordBatch, seed: &RandomState) -> Result<Vec<u64>> {

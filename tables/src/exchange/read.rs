@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::SchemaRef;
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::internal_datafusion_err;
+use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::physical_expr::{EquivalenceProperties, LexOrdering, Partitioning, PhysicalExpr};
@@ -96,7 +96,11 @@ impl DisplayAs for ExchangeReadExec {
             }
             ReadMode::Whole { broadcast: true } => write!(f, "broadcast"),
             ReadMode::Whole { broadcast: false } => write!(f, "whole"),
-            ReadMode::Sorted { ordering, ranges, fetch } => {
+            ReadMode::Sorted {
+                ordering,
+                ranges,
+                fetch,
+            } => {
                 write!(f, "sorted=[{ordering}], ranges={ranges}")?;
                 fetch.map_or(Ok(()), |fetch| write!(f, ", fetch={fetch}"))
             }
@@ -152,15 +156,31 @@ impl ExecutionPlan for ExchangeReadExec {
         match &self.mode {
             ReadMode::Hash { keys, .. } => {
                 let partition = u32::try_from(partition).map_err(too_many)?;
-                let rows = share(task.clone(), keys, producers(task, self.exchange, partition));
-                Ok(coalesced(schema, rows, context.session_config().batch_size()))
+                let rows = share(
+                    task.clone(),
+                    keys,
+                    producers(task, self.exchange, partition),
+                );
+                Ok(coalesced(
+                    schema,
+                    rows,
+                    context.session_config().batch_size(),
+                ))
             }
             ReadMode::Whole { .. } => {
                 let rows = producers(task, self.exchange, 0);
                 Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
             }
-            ReadMode::Sorted { ordering, ranges, fetch } => {
-                let range = sorted::Range { exchange: self.exchange, at: partition, of: *ranges };
+            ReadMode::Sorted {
+                ordering,
+                ranges,
+                fetch,
+            } => {
+                let range = sorted::Range {
+                    exchange: self.exchange,
+                    at: partition,
+                    of: *ranges,
+                };
                 sorted::read(task, range, schema, ordering, *fetch, &context)
             }
         }
@@ -213,22 +233,23 @@ fn coalesced(
     let coalescer = BatchCoalescer::new(Arc::clone(&schema), batch_rows)
         .with_biggest_coalesce_batch_size(Some(batch_rows / 2));
     let state = (Box::pin(rows), coalescer, false);
-    let batches = futures::stream::try_unfold(state, |(mut rows, mut coalescer, mut ended)| async move {
-        loop {
-            if let Some(batch) = coalescer.next_completed_batch() {
-                return Ok(Some((batch, (rows, coalescer, ended))));
-            }
-            if ended {
-                return Ok(None);
-            }
-            match rows.try_next().await? {
-                Some(batch) => coalescer.push_batch(batch)?,
-                None => {
-                    coalescer.finish_buffered_batch()?;
-                    ended = true;
+    let batches =
+        futures::stream::try_unfold(state, |(mut rows, mut coalescer, mut ended)| async move {
+            loop {
+                if let Some(batch) = coalescer.next_completed_batch() {
+                    return Ok(Some((batch, (rows, coalescer, ended))));
+                }
+                if ended {
+                    return Ok(None);
+                }
+                match rows.try_next().await? {
+                    Some(batch) => coalescer.push_batch(batch)?,
+                    None => {
+                        coalescer.finish_buffered_batch()?;
+                        ended = true;
+                    }
                 }
             }
-        }
-    });
+        });
     Box::pin(RecordBatchStreamAdapter::new(schema, batches))
 }

@@ -22,6 +22,11 @@ use datafusion_proto::protobuf::{self, PhysicalExprNode, PhysicalSortExprNode};
 use prost::Message;
 
 use crate::exchange::{ExchangeReadExec, ReadMode};
+use crate::spatial;
+
+/// What the bytes of an operator begin with.
+const EXCHANGE: u8 = b'e';
+const SPATIAL: u8 = b'j';
 
 #[derive(Debug)]
 pub(super) struct Codec;
@@ -89,23 +94,37 @@ impl PhysicalExtensionCodec for Codec {
         buffer: &mut Vec<u8>,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<()> {
-        let Some(read) = node.downcast_ref::<ExchangeReadExec>() else {
+        if let Some(read) = node.downcast_ref::<ExchangeReadExec>() {
+            let writer = Writer {
+                codec: self,
+                converter,
+            };
+            buffer.push(EXCHANGE);
+            buffer.extend(writer.read(read)?.encode_to_vec());
+        } else if let Some(bytes) = spatial::codec::encode(node.as_ref()) {
+            buffer.push(SPATIAL);
+            buffer.extend(bytes);
+        } else {
             return internal_err!("{} cannot be sent to another worker", node.name());
-        };
-        let writer = Writer { codec: self, converter };
-        buffer.extend(writer.read(read)?.encode_to_vec());
+        }
         Ok(())
     }
 
     fn try_decode(
         &self,
         bytes: &[u8],
-        _inputs: &[Arc<dyn ExecutionPlan>],
+        inputs: &[Arc<dyn ExecutionPlan>],
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let node = ReadNode::decode(bytes)
-            .map_err(|error| internal_datafusion_err!("an exchange that cannot be read: {error}"))?;
+        let bytes = match bytes.split_first() {
+            Some((&EXCHANGE, bytes)) => bytes,
+            Some((&SPATIAL, bytes)) => return spatial::codec::decode(bytes, inputs),
+            _ => return Err(missing()),
+        };
+        let node = ReadNode::decode(bytes).map_err(|error| {
+            internal_datafusion_err!("an exchange that cannot be read: {error}")
+        })?;
         let schema: Schema = node.schema.as_ref().ok_or_else(missing)?.try_into()?;
         let reader = Reader {
             context: PhysicalPlanDecodeContext::new(context, self),
@@ -124,7 +143,10 @@ struct Writer<'a> {
 impl Writer<'_> {
     fn read(&self, node: &ExchangeReadExec) -> Result<ReadNode> {
         let properties = node.properties().equivalence_properties();
-        let constants = properties.constants().into_iter().map(|constant| constant.expr);
+        let constants = properties
+            .constants()
+            .into_iter()
+            .map(|constant| constant.expr);
         Ok(ReadNode {
             exchange: node.exchange(),
             schema: Some(node.schema().as_ref().try_into()?),
@@ -148,10 +170,17 @@ impl Writer<'_> {
         Ok(match mode {
             ReadMode::Whole { broadcast } => Mode::Broadcast(*broadcast),
             ReadMode::Hash { keys, partitions } => Mode::Hash(HashMode {
-                keys: keys.iter().map(|key| self.expression(key)).collect::<Result<_>>()?,
+                keys: keys
+                    .iter()
+                    .map(|key| self.expression(key))
+                    .collect::<Result<_>>()?,
                 partitions: *partitions as u64,
             }),
-            ReadMode::Sorted { ordering, ranges, fetch } => Mode::Sorted(SortedMode {
+            ReadMode::Sorted {
+                ordering,
+                ranges,
+                fetch,
+            } => Mode::Sorted(SortedMode {
                 keys: self.keys(ordering)?,
                 ranges: *ranges as u64,
                 fetch: fetch.map(|fetch| fetch as u64),
@@ -200,7 +229,9 @@ struct Reader<'a> {
 impl Reader<'_> {
     fn read(&self, node: ReadNode) -> Result<ExchangeReadExec> {
         let mode = match node.mode.as_ref().ok_or_else(missing)? {
-            Mode::Broadcast(broadcast) => ReadMode::Whole { broadcast: *broadcast },
+            Mode::Broadcast(broadcast) => ReadMode::Whole {
+                broadcast: *broadcast,
+            },
             Mode::Hash(hash) => ReadMode::Hash {
                 keys: self.expressions(&hash.keys)?,
                 partitions: count(hash.partitions)?,
@@ -211,7 +242,11 @@ impl Reader<'_> {
                 fetch: sorted.fetch.map(count).transpose()?,
             },
         };
-        Ok(ExchangeReadExec::new(node.exchange, mode, self.properties(&node)?))
+        Ok(ExchangeReadExec::new(
+            node.exchange,
+            mode,
+            self.properties(&node)?,
+        ))
     }
 
     fn properties(&self, node: &ReadNode) -> Result<EquivalenceProperties> {
@@ -239,7 +274,10 @@ impl Reader<'_> {
     fn expressions(&self, nodes: &[PhysicalExprNode]) -> Result<Vec<Arc<dyn PhysicalExpr>>> {
         nodes
             .iter()
-            .map(|node| self.converter.proto_to_physical_expr(node, &self.schema, &self.context))
+            .map(|node| {
+                self.converter
+                    .proto_to_physical_expr(node, &self.schema, &self.context)
+            })
             .collect()
     }
 

@@ -35,6 +35,7 @@ use super::describe;
 use super::joins::left_rows_wait;
 use crate::exchange::{ExchangeReadExec, ReadMode};
 use crate::fragment::{self, Output};
+use crate::spatial::SpatialJoinExec;
 use crate::{StageOutput, TablePlan, TableStage};
 
 /// Cuts a plan into stages.
@@ -188,8 +189,8 @@ impl Cutter {
             self.sorted(plan, &merge, ranges, part)
         } else if let Some(node) = plan.downcast_ref::<CoalescePartitionsExec>() {
             self.gather(plan, node, part)
-        } else if let Some(left_waits) = collecting_join(plan) {
-            self.collecting(plan, left_waits, part)
+        } else if let Some(join) = Collecting::of(plan) {
+            self.collecting(plan, &join, part)
         } else if plan.is::<ScalarSubqueryExec>() {
             not_impl_err!("a subquery below the top of its level")
         } else {
@@ -216,7 +217,10 @@ impl Cutter {
         }
         let mut below = Part::new();
         let child = self.rewrite(node.input(), &mut below)?;
-        let root = Arc::new(RepartitionExec::try_new(child, node.partitioning().clone())?);
+        let root = Arc::new(RepartitionExec::try_new(
+            child,
+            node.partitioning().clone(),
+        )?);
         let stage = self.stage(Output::Hash, root, below, plan)?;
         let mode = ReadMode::Hash {
             keys: keys.clone(),
@@ -256,40 +260,53 @@ impl Cutter {
         let child = self.rewrite(node.input(), &mut below)?;
         let root = Arc::new(CoalescePartitionsExec::new(limited(child, node.fetch())));
         let stage = self.stage(Output::Whole, root, below, plan)?;
-        let reader = read(part.input(stage), ReadMode::Whole { broadcast: false }, plan);
+        let reader = read(
+            part.input(stage),
+            ReadMode::Whole { broadcast: false },
+            plan,
+        );
         Ok(match node.fetch() {
             None => reader,
             fetch => Arc::new(GlobalLimitExec::new(reader, 0, fetch)),
         })
     }
 
-    /// A join whose left side every task needs whole.
+    /// A join one side of which every task needs whole.
     fn collecting(
         &mut self,
         plan: &Arc<dyn ExecutionPlan>,
-        left_waits: bool,
+        join: &Collecting,
         part: &mut Part,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let [left, right] = <[_; 2]>::try_from(plan.children())
-            .map_err(|_| datafusion::common::internal_datafusion_err!("a join has two sides"))?;
-        let single_task = left_waits || right.output_partitioning().partition_count() == 1;
-        if single_task {
-            let right = match right.output_partitioning().partition_count() {
-                1 => Arc::clone(right),
-                _ => Arc::new(CoalescePartitionsExec::new(Arc::clone(right))),
-            };
-            let children = vec![self.rewrite(left, part)?, self.rewrite(&right, part)?];
-            return with_children(plan, children);
-        }
-        let mut below = Part::new();
-        let source = match left.downcast_ref::<CoalescePartitionsExec>() {
-            Some(gather) if gather.fetch().is_none() => gather.input(),
-            _ => left,
+        let streamed = match join.streamed.output_partitioning().partition_count() {
+            1 => Arc::clone(&join.streamed),
+            _ if join.waits => Arc::new(CoalescePartitionsExec::new(Arc::clone(&join.streamed))),
+            _ => {
+                let broadcast = self.broadcast(&join.collected, part)?;
+                let streamed = self.rewrite(&join.streamed, part)?;
+                return with_children(plan, join.in_order(broadcast, streamed));
+            }
         };
-        let stage = self.producer(Output::Broadcast, source, &mut below)?;
-        let broadcast = read(part.input(stage), ReadMode::Whole { broadcast: true }, left);
-        let right = self.rewrite(right, part)?;
-        with_children(plan, vec![broadcast, right])
+        let collected = self.rewrite(&join.collected, part)?;
+        let streamed = self.rewrite(&streamed, part)?;
+        with_children(plan, join.in_order(collected, streamed))
+    }
+
+    fn broadcast(
+        &mut self,
+        plan: &Arc<dyn ExecutionPlan>,
+        part: &mut Part,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let rows = match plan.downcast_ref::<CoalescePartitionsExec>() {
+            Some(gather) if gather.fetch().is_none() => gather.input(),
+            _ => plan,
+        };
+        let stage = self.producer(Output::Broadcast, rows, &mut Part::new())?;
+        Ok(read(
+            part.input(stage),
+            ReadMode::Whole { broadcast: true },
+            plan,
+        ))
     }
 
     /// Makes a stage of a part and returns its number.
@@ -339,24 +356,71 @@ impl Cutter {
             .iter()
             .zip(&level.stages)
             .map(|(link, stage)| ScalarSubqueryLink {
-                plan: read(part.input(*stage), ReadMode::Whole { broadcast: true }, &link.plan),
+                plan: read(
+                    part.input(*stage),
+                    ReadMode::Whole { broadcast: true },
+                    &link.plan,
+                ),
                 index: link.index,
             })
             .collect();
-        Ok(Arc::new(ScalarSubqueryExec::new(root, links, node.results().clone())))
+        Ok(Arc::new(ScalarSubqueryExec::new(
+            root,
+            links,
+            node.results().clone(),
+        )))
     }
 }
 
-/// Says of a join that collects its left side whether left rows wait for all right ones.
-fn collecting_join(plan: &Arc<dyn ExecutionPlan>) -> Option<bool> {
-    if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        let collects = *join.partition_mode() == PartitionMode::CollectLeft;
-        return collects.then(|| left_rows_wait(*join.join_type()));
+/// A join that collects one side in memory and streams the other.
+struct Collecting {
+    collected: Arc<dyn ExecutionPlan>,
+    streamed: Arc<dyn ExecutionPlan>,
+    /// Whether the streamed side is the left one.
+    swapped: bool,
+    /// Whether collected rows wait for all of the streamed ones.
+    waits: bool,
+}
+
+impl Collecting {
+    fn of(plan: &Arc<dyn ExecutionPlan>) -> Option<Self> {
+        let (swapped, waits) = if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
+            let collects = *join.partition_mode() == PartitionMode::CollectLeft;
+            (false, collects.then(|| left_rows_wait(*join.join_type()))?)
+        } else if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
+            (false, left_rows_wait(*join.join_type()))
+        } else if let Some(join) = plan.downcast_ref::<SpatialJoinExec>() {
+            (join.broadcast_child()? == 1, false)
+        } else if plan.is::<CrossJoinExec>() {
+            (false, false)
+        } else {
+            return None;
+        };
+        let [left, right] = <[_; 2]>::try_from(plan.children()).ok()?;
+        let (collected, streamed) = if swapped {
+            (right, left)
+        } else {
+            (left, right)
+        };
+        Some(Self {
+            collected: Arc::clone(collected),
+            streamed: Arc::clone(streamed),
+            swapped,
+            waits,
+        })
     }
-    if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
-        return Some(left_rows_wait(*join.join_type()));
+
+    fn in_order(
+        &self,
+        collected: Arc<dyn ExecutionPlan>,
+        streamed: Arc<dyn ExecutionPlan>,
+    ) -> Vec<Arc<dyn ExecutionPlan>> {
+        if self.swapped {
+            vec![streamed, collected]
+        } else {
+            vec![collected, streamed]
+        }
     }
-    plan.is::<CrossJoinExec>().then_some(false)
 }
 
 fn read(

@@ -6,8 +6,8 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::physical_plan::FileScanConfig;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
-use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_expr::scalar_subquery::ScalarSubqueryExpr;
+use datafusion::physical_expr::{Partitioning, PhysicalExpr};
 use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
@@ -50,7 +50,11 @@ pub(super) fn name(plan: &Arc<dyn ExecutionPlan>) -> String {
 fn scanned(node: &Arc<dyn ExecutionPlan>) -> Option<String> {
     let source = node.downcast_ref::<DataSourceExec>()?;
     let config = source.data_source().downcast_ref::<FileScanConfig>()?;
-    let file = config.file_groups.iter().flat_map(|group| group.files()).next()?;
+    let file = config
+        .file_groups
+        .iter()
+        .flat_map(|group| group.files())
+        .next()?;
     let name = file.object_meta.location.filename()?;
     Some(name.split('.').next().unwrap_or(name).to_owned())
 }
@@ -82,7 +86,10 @@ pub(super) fn output(output: Output, root: &Arc<dyn ExecutionPlan>) -> StageOutp
                 .map(|node| node.expr().iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
         },
-        Output::Hash => match root.downcast_ref::<RepartitionExec>().map(RepartitionExec::partitioning) {
+        Output::Hash => match root
+            .downcast_ref::<RepartitionExec>()
+            .map(RepartitionExec::partitioning)
+        {
             Some(Partitioning::Hash(keys, partitions)) => StageOutput::Hash {
                 keys: keys.iter().map(ToString::to_string).collect(),
                 partitions: u32::try_from(*partitions).unwrap_or(u32::MAX),

@@ -56,7 +56,9 @@ fn local(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPl
             && left_rows_wait(*join.join_type());
         // `NOT IN` has to know of nulls anywhere on the right: it stays, and its right side becomes one partition.
         if shares && !join.null_aware {
-            let join = join.builder().with_partition_mode(PartitionMode::Partitioned);
+            let join = join
+                .builder()
+                .with_partition_mode(PartitionMode::Partitioned);
             return Ok(Transformed::yes(Arc::new(join.build()?)));
         }
     }

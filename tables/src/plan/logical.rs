@@ -9,6 +9,7 @@ use datafusion::functions::expr_fn::coalesce;
 use datafusion::logical_expr::{Expr, LogicalPlan, SortExpr};
 use datafusion::prelude::{DataFrame, SessionContext};
 
+use crate::spatial::join_tables;
 use crate::{JoinKind, Operation};
 
 /// Builds the plan of an operation over registered tables.
@@ -27,7 +28,18 @@ pub(super) async fn build(
             let left = table(session, tables, 0).await?;
             join(left, table(session, tables, 1).await?, on, *how, *broadcast)?
         }
-        Operation::SpatialJoin { .. } => return plan_err!("spatial joins are not there yet"),
+        Operation::SpatialJoin { predicate } => {
+            let (left, right) = (name(tables, 0)?, name(tables, 1)?);
+            let left = (
+                left,
+                table(session, tables, 0).await?.into_unoptimized_plan(),
+            );
+            let right = (
+                right,
+                table(session, tables, 1).await?.into_unoptimized_plan(),
+            );
+            return join_tables(left, right, *predicate);
+        }
     };
     Ok(frame.into_unoptimized_plan())
 }
@@ -41,15 +53,26 @@ async fn query(session: &SessionContext, statement: &str) -> Result<DataFrame> {
 }
 
 async fn table(session: &SessionContext, tables: &[String], at: usize) -> Result<DataFrame> {
+    session.table(TableReference::bare(name(tables, at)?)).await
+}
+
+fn name(tables: &[String], at: usize) -> Result<&str> {
     match tables.get(at) {
-        Some(name) => session.table(TableReference::bare(name.as_str())).await,
-        None => plan_err!("the operation wants {} tables, {} are given", at + 1, tables.len()),
+        Some(name) => Ok(name),
+        None => plan_err!(
+            "the operation wants {} tables, {} are given",
+            at + 1,
+            tables.len()
+        ),
     }
 }
 
 /// An aggregate without a name is called as it was written.
 fn group(frame: DataFrame, by: &[String], aggregates: &[String]) -> Result<DataFrame> {
-    let keys = by.iter().map(|name| column(&frame, name)).collect::<Result<_>>()?;
+    let keys = by
+        .iter()
+        .map(|name| column(&frame, name))
+        .collect::<Result<_>>()?;
     let aggregates = aggregates
         .iter()
         .map(|text| {
@@ -63,7 +86,10 @@ fn group(frame: DataFrame, by: &[String], aggregates: &[String]) -> Result<DataF
 }
 
 fn sort(frame: DataFrame, by: &[String]) -> Result<DataFrame> {
-    let keys = by.iter().map(|text| sort_key(&frame, text)).collect::<Result<_>>()?;
+    let keys = by
+        .iter()
+        .map(|text| sort_key(&frame, text))
+        .collect::<Result<_>>()?;
     frame.sort(keys)
 }
 

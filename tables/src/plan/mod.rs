@@ -11,6 +11,8 @@ mod joins;
 mod logical;
 pub(crate) mod session;
 
+pub use session::planning_session;
+
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
@@ -22,11 +24,12 @@ use crate::{Error, Operation, PlanSettings, TablePlan};
 /// Plans an operation over tables that are registered in the session already.
 ///
 /// - `tables`: their names, in the query's order.
+/// - `session`: from [`planning_session`].
 /// - `bytes`: what the tables hold, as stored.
 ///
 /// # Errors
 /// [`Error::Query`] when the statement, or a name in it, is wrong.
-pub(crate) async fn plan_registered(
+pub async fn plan_registered(
     session: &SessionContext,
     tables: &[String],
     operation: &Operation,

@@ -3,20 +3,48 @@
 use std::sync::Arc;
 
 use datafusion::execution::SessionStateBuilder;
-use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::object_store::ObjectStoreRegistry;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
 use super::joins::LocalJoins;
-use crate::{JoinKind, Operation, PlanSettings};
+use crate::spatial::{SpatialSettings, register_functions, with_spatial_joins};
+use crate::{Error, JoinKind, Operation, PlanSettings};
 
+/// Rows of a batch, unless a task says otherwise.
+const BATCH_ROWS: usize = 8192;
 /// Below this, a task more costs more than it saves.
 const WORTH_A_TASK_BYTES: u64 = 4 << 20;
 /// Every producer of a hash exchange writes so many partitions at most.
 const PARTITIONS_MAX: u64 = 4096;
 
+/// Makes a session to register tables in and to plan with.
+///
+/// - `stores`: opens the tables' files.
+///
+/// # Errors
+/// When DataFusion refuses the settings.
+pub fn planning_session(
+    settings: &PlanSettings,
+    stores: Arc<dyn ObjectStoreRegistry>,
+) -> Result<SessionContext, Error> {
+    let runtime = RuntimeEnvBuilder::new()
+        .with_object_store_registry(stores)
+        .build_arc();
+    let runtime = runtime.map_err(super::query)?;
+    Ok(session(config(BATCH_ROWS), runtime, settings))
+}
+
 /// Makes a session whose plans do not depend on one process: nothing that one partition learns changes another.
-pub(crate) fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionContext {
+pub(crate) fn session(
+    config: SessionConfig,
+    runtime: Arc<RuntimeEnv>,
+    settings: &PlanSettings,
+) -> SessionContext {
+    let spatial = SpatialSettings {
+        broadcast_bytes: settings.broadcast_bytes,
+    };
     let mut rules = PhysicalOptimizer::default().rules;
     let after = rules
         .iter()
@@ -27,9 +55,10 @@ pub(crate) fn session(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> Sessio
         .with_config(config)
         .with_runtime_env(runtime)
         .with_default_features()
-        .with_physical_optimizer_rules(rules)
-        .build();
-    SessionContext::new_with_state(state)
+        .with_physical_optimizer_rules(rules);
+    let session = SessionContext::new_with_state(with_spatial_joins(state, spatial).build());
+    register_functions(&session);
+    session
 }
 
 /// Returns the settings of every session.
@@ -80,7 +109,12 @@ pub(crate) fn size(
     options.execution.target_partitions = partitions;
     options.optimizer.hash_join_single_partition_threshold = broadcast_bytes;
     options.optimizer.hash_join_single_partition_threshold_rows = broadcast_bytes / 128;
-    if let Operation::Join { broadcast: true, how, .. } = operation {
+    if let Operation::Join {
+        broadcast: true,
+        how,
+        ..
+    } = operation
+    {
         force_broadcast(options, *how);
     }
 }

@@ -13,6 +13,7 @@ use futures::StreamExt;
 
 use super::write::Writer;
 use super::{RunError, RunStats, Sink, Surroundings, TaskSettings};
+use crate::PlanSettings;
 use crate::fragment::{self, Fragment};
 use crate::plan::session;
 
@@ -32,22 +33,32 @@ impl Attempt {
             share,
         ));
         let pool_bytes = settings.memory_bytes / 2;
-        let mut config = session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
+        let mut config =
+            session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
         config.options_mut().execution.sort_spill_reservation_bytes =
             (pool_bytes / 8).min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
+            .with_object_store_registry(Arc::clone(&settings.stores))
             .with_temp_file_path(&settings.spill_dir)
             .with_max_temp_directory_size(u64::MAX)
             .build_arc()?;
-        let context = session::session(config, runtime).task_ctx();
+        let context = session::session(config, runtime, &PlanSettings::default()).task_ctx();
         let fragment = fragment::decode(bytes, &context)?;
-        Ok(Self { fragment, context, surroundings })
+        Ok(Self {
+            fragment,
+            context,
+            surroundings,
+        })
     }
 
     /// Returns the writer of the fragment's output, and turns the plan into what is run for it.
     pub(super) fn writer(&mut self, memory_bytes: usize) -> Result<Writer> {
-        let Fragment { output, tasks, plan } = &mut self.fragment;
+        let Fragment {
+            output,
+            tasks,
+            plan,
+        } = &mut self.fragment;
         let Some(level) = plan.downcast_ref::<ScalarSubqueryExec>() else {
             let (writer, inner) = Writer::new(*output, plan, *tasks, memory_bytes)?;
             *plan = inner;
@@ -66,7 +77,10 @@ impl Attempt {
         taken: &mut bool,
         sink: &mut Sink<'_>,
     ) -> Result<(), RunError> {
-        let mut rows = self.fragment.plan.execute(task as usize, Arc::clone(&self.context))?;
+        let mut rows = self
+            .fragment
+            .plan
+            .execute(task as usize, Arc::clone(&self.context))?;
         while let Some(batch) = rows.next().await {
             if self.surroundings.cancelled() {
                 return Err(RunError::Cancelled);

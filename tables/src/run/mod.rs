@@ -17,6 +17,8 @@ use std::sync::atomic::AtomicBool;
 pub(crate) use sink::{RunError, Sink, compact};
 pub(crate) use surroundings::Surroundings;
 
+use datafusion::execution::object_store::ObjectStoreRegistry;
+
 use crate::{Error, Inputs, Outputs};
 
 /// What a task may use.
@@ -24,6 +26,8 @@ use crate::{Error, Inputs, Outputs};
 pub struct TaskSettings {
     /// The partitions that it reads.
     pub inputs: Arc<dyn Inputs>,
+    /// Opens the files of tables.
+    pub stores: Arc<dyn ObjectStoreRegistry>,
     /// Its memory.
     pub memory_bytes: usize,
     /// Where it spills; it leaves nothing behind.

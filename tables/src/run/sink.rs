@@ -39,7 +39,11 @@ pub(crate) struct Sink<'a> {
 
 impl<'a> Sink<'a> {
     pub(super) fn new(outputs: &'a mut dyn Outputs) -> Self {
-        Self { outputs, rows: 0, bytes: 0 }
+        Self {
+            outputs,
+            rows: 0,
+            bytes: 0,
+        }
     }
 
     pub(crate) fn write(&mut self, partition: u32, batch: RecordBatch) -> Result<(), RunError> {
@@ -49,9 +53,15 @@ impl<'a> Sink<'a> {
     }
 
     /// Writes rows that are not the fragment's.
-    pub(crate) fn write_index(&mut self, partition: u32, batch: &RecordBatch) -> Result<(), RunError> {
+    pub(crate) fn write_index(
+        &mut self,
+        partition: u32,
+        batch: &RecordBatch,
+    ) -> Result<(), RunError> {
         self.bytes += get_record_batch_memory_size(batch) as u64;
-        self.outputs.write(partition, batch).map_err(RunError::Output)
+        self.outputs
+            .write(partition, batch)
+            .map_err(RunError::Output)
     }
 
     pub(super) fn discard(&mut self) -> Result<(), RunError> {
@@ -63,7 +73,10 @@ impl<'a> Sink<'a> {
 /// Copies what views point at: they hold on to the buffers of all batches that they came from.
 pub(crate) fn compact(batch: RecordBatch) -> RecordBatch {
     let is_view = |column: &ArrayRef| {
-        matches!(column.data_type(), DataType::Utf8View | DataType::BinaryView)
+        matches!(
+            column.data_type(),
+            DataType::Utf8View | DataType::BinaryView
+        )
     };
     if !batch.columns().iter().any(is_view) {
         return batch;

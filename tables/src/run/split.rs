@@ -5,12 +5,12 @@ use std::sync::Arc;
 use arrow::compute::SortOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
 use datafusion::error::Result;
+use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
-use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::sorts::sort::SortExec;
 
 use super::attempt::{Attempt, exhausted};
@@ -38,7 +38,11 @@ pub(super) async fn run(
     outputs: &mut dyn Outputs,
 ) -> Result<RunStats, Error> {
     let mut sink = Sink::new(outputs);
-    let mut first = Share { at: 0, of: 1, sort_joins: false };
+    let mut first = Share {
+        at: 0,
+        of: 1,
+        sort_joins: false,
+    };
     loop {
         match shares(bytes, task, settings, first, &mut sink).await? {
             Ended::Well(stats) => return Ok(stats),
@@ -68,7 +72,10 @@ async fn shares(
     let mut writer = Attempt::new(bytes, (0, 1), settings)
         .and_then(|mut attempt| attempt.writer(write_bytes))
         .map_err(plan)?;
-    let mut left: Vec<Share> = (0..first.of).rev().map(|at| Share { at, ..first }).collect();
+    let mut left: Vec<Share> = (0..first.of)
+        .rev()
+        .map(|at| Share { at, ..first })
+        .collect();
     let mut stats = RunStats::default();
     while let Some(share) = left.pop() {
         let mut attempt = Attempt::new(bytes, (share.at, share.of), settings).map_err(plan)?;
@@ -93,7 +100,10 @@ async fn shares(
                     return Ok(Ended::Spoilt(finer));
                 }
                 let parts = (0..finer.of / share.of).rev();
-                left.extend(parts.map(|part| Share { at: share.at + part * share.of, ..finer }));
+                left.extend(parts.map(|part| Share {
+                    at: share.at + part * share.of,
+                    ..finer
+                }));
             }
             Err(error) => return Err(failed(error, Some(&attempt))),
         }
@@ -106,9 +116,15 @@ async fn shares(
 /// Returns what to try when a share does not fit.
 fn finer(share: Share, splits: bool, plan: &Arc<dyn ExecutionPlan>) -> Option<Share> {
     if splits && share.of < SHARES_MAX {
-        return Some(Share { of: share.of * FINER, ..share });
+        return Some(Share {
+            of: share.of * FINER,
+            ..share
+        });
     }
-    (!share.sort_joins && has_hash_join(plan)).then_some(Share { sort_joins: true, ..share })
+    (!share.sort_joins && has_hash_join(plan)).then_some(Share {
+        sort_joins: true,
+        ..share
+    })
 }
 
 /// Says whether rows of equal keys are all that an operator has to see together: every leaf reads a hash exchange,
@@ -116,7 +132,10 @@ fn finer(share: Share, splits: bool, plan: &Arc<dyn ExecutionPlan>) -> Option<Sh
 fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let (mut hashed, mut other) = (false, false);
     let _ = plan.apply(|node| {
-        match node.downcast_ref::<ExchangeReadExec>().map(ExchangeReadExec::mode) {
+        match node
+            .downcast_ref::<ExchangeReadExec>()
+            .map(ExchangeReadExec::mode)
+        {
             Some(ReadMode::Hash { .. }) => hashed = true,
             Some(ReadMode::Whole { broadcast: true }) => {}
             Some(_) => other = true,
@@ -128,8 +147,12 @@ fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
 }
 
 fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> bool {
-    plan.exists(|node| Ok(node.downcast_ref::<HashJoinExec>().is_some_and(|join| !join.null_aware)))
-        .unwrap_or(false)
+    plan.exists(|node| {
+        Ok(node
+            .downcast_ref::<HashJoinExec>()
+            .is_some_and(|join| !join.null_aware))
+    })
+    .unwrap_or(false)
 }
 
 /// Replaces hash joins, which hold one side in memory, by joins of sorted sides, which spill.
@@ -146,9 +169,9 @@ fn sort_join(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
     let (left_keys, right_keys): (Vec<_>, Vec<_>) = join.on().iter().cloned().unzip();
     let sorted = |side: &Arc<dyn ExecutionPlan>, keys: Vec<_>| -> Arc<dyn ExecutionPlan> {
         match LexOrdering::new(keys.into_iter().map(PhysicalSortExpr::new_default)) {
-            Some(order) => Arc::new(
-                SortExec::new(order, Arc::clone(side)).with_preserve_partitioning(true),
-            ),
+            Some(order) => {
+                Arc::new(SortExec::new(order, Arc::clone(side)).with_preserve_partitioning(true))
+            }
             None => Arc::clone(side),
         }
     };
@@ -182,11 +205,18 @@ fn failed(error: RunError, attempt: Option<&Attempt>) -> Error {
     match error {
         RunError::Output(source) => Error::Output { source },
         RunError::Cancelled => Error::Cancelled,
-        RunError::Plan(source) if exhausted_plan(&source) => Error::Memory { source: Box::new(source) },
-        RunError::Plan(source) => Error::Run { source: Box::new(source) },
+        RunError::Plan(source) if exhausted_plan(&source) => Error::Memory {
+            source: Box::new(source),
+        },
+        RunError::Plan(source) => Error::Run {
+            source: Box::new(source),
+        },
     }
 }
 
 fn exhausted_plan(error: &datafusion::error::DataFusionError) -> bool {
-    matches!(error.find_root(), datafusion::error::DataFusionError::ResourcesExhausted(_))
+    matches!(
+        error.find_root(),
+        datafusion::error::DataFusionError::ResourcesExhausted(_)
+    )
 }

@@ -22,8 +22,17 @@ pub(crate) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) fn new(inputs: Arc<dyn Inputs>, cancelled: Arc<AtomicBool>, share: (u64, u64)) -> Self {
-        Self { inputs, cancelled, share, failure: Mutex::new(None) }
+    pub(super) fn new(
+        inputs: Arc<dyn Inputs>,
+        cancelled: Arc<AtomicBool>,
+        share: (u64, u64),
+    ) -> Self {
+        Self {
+            inputs,
+            cancelled,
+            share,
+            failure: Mutex::new(None),
+        }
     }
 
     /// Returns the share of the partition, and of how many.
@@ -40,7 +49,10 @@ impl Surroundings {
     }
 
     pub(super) fn take_failure(&self) -> Option<BoxError> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take()
     }
 
     /// Opens a partition.

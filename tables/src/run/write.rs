@@ -46,7 +46,9 @@ impl Writer {
             return Ok((Self::Hash(writer), input));
         }
         if let Some(node) = plan.downcast_ref::<SortPreservingMergeExec>() {
-            let sort = input.downcast_ref::<SortExec>().filter(|sort| sort.fetch().is_none());
+            let sort = input
+                .downcast_ref::<SortExec>()
+                .filter(|sort| sort.fetch().is_none());
             let rows = sort.map_or(&input, |sort| sort.input());
             let keys = Keys::new(node.expr().clone(), &rows.schema())?;
             let writer = SortedWriter::new(keys, sort.is_none(), memory_bytes, tasks);
@@ -104,14 +106,19 @@ impl HashWriter {
     fn push(&mut self, batch: RecordBatch, sink: &mut Sink<'_>) -> Result<(), RunError> {
         let partitions = self.places.len() as u64;
         let at = self.batches.len();
-        for (row, hash) in self.hasher.partition_hashes(&batch)?.into_iter().enumerate() {
+        for (row, hash) in self
+            .hasher
+            .partition_hashes(&batch)?
+            .into_iter()
+            .enumerate()
+        {
             let partition = usize::try_from(hash % partitions).unwrap_or(0);
             if let Some(places) = self.places.get_mut(partition) {
                 places.push((at, row));
             }
         }
-        self.bytes += get_record_batch_memory_size(&batch)
-            + batch.num_rows() * size_of::<(usize, usize)>();
+        self.bytes +=
+            get_record_batch_memory_size(&batch) + batch.num_rows() * size_of::<(usize, usize)>();
         self.batches.push(batch);
         if self.bytes >= self.memory_bytes {
             self.flush(sink)?;

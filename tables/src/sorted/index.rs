@@ -7,9 +7,7 @@ use arrow::array::{
     UInt64Array,
 };
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::cast::{
-    as_binary_array, as_list_array, as_uint32_array, as_uint64_array,
-};
+use datafusion::common::cast::{as_binary_array, as_list_array, as_uint32_array, as_uint64_array};
 use datafusion::error::Result;
 
 /// One chunk of a sorted run.
@@ -53,9 +51,15 @@ pub(super) fn encode(chunks: &[Chunk]) -> Result<RecordBatch> {
     }
     let of = |key: fn(&Chunk) -> &[u8]| BinaryArray::from_iter_values(chunks.iter().map(key));
     let columns: Vec<ArrayRef> = vec![
-        Arc::new(UInt32Array::from_iter_values(chunks.iter().map(|chunk| chunk.run))),
-        Arc::new(UInt32Array::from_iter_values(chunks.iter().map(|chunk| chunk.partition))),
-        Arc::new(UInt64Array::from_iter_values(chunks.iter().map(|chunk| chunk.rows))),
+        Arc::new(UInt32Array::from_iter_values(
+            chunks.iter().map(|chunk| chunk.run),
+        )),
+        Arc::new(UInt32Array::from_iter_values(
+            chunks.iter().map(|chunk| chunk.partition),
+        )),
+        Arc::new(UInt64Array::from_iter_values(
+            chunks.iter().map(|chunk| chunk.rows),
+        )),
         Arc::new(of(|chunk| &chunk.first)),
         Arc::new(of(|chunk| &chunk.last)),
         Arc::new(samples.finish()),
@@ -67,12 +71,20 @@ pub(super) fn encode(chunks: &[Chunk]) -> Result<RecordBatch> {
 pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Chunk>> {
     let column = |name: &str| -> Result<&ArrayRef> {
         batch.column_by_name(name).ok_or_else(|| {
-            datafusion::common::exec_datafusion_err!("the index of a sorted partition has no {name}")
+            datafusion::common::exec_datafusion_err!(
+                "the index of a sorted partition has no {name}"
+            )
         })
     };
-    let (runs, partitions) = (as_uint32_array(column("run")?)?, as_uint32_array(column("partition")?)?);
+    let (runs, partitions) = (
+        as_uint32_array(column("run")?)?,
+        as_uint32_array(column("partition")?)?,
+    );
     let rows = as_uint64_array(column("rows")?)?;
-    let (first, last) = (as_binary_array(column("first")?)?, as_binary_array(column("last")?)?);
+    let (first, last) = (
+        as_binary_array(column("first")?)?,
+        as_binary_array(column("last")?)?,
+    );
     let samples: &ListArray = as_list_array(column("samples")?)?;
     (0..batch.num_rows())
         .map(|row| {
@@ -83,7 +95,11 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Chunk>> {
                 rows: rows.value(row),
                 first: first.value(row).to_vec(),
                 last: last.value(row).to_vec(),
-                samples: as_binary_array(&keys)?.iter().flatten().map(<[u8]>::to_vec).collect(),
+                samples: as_binary_array(&keys)?
+                    .iter()
+                    .flatten()
+                    .map(<[u8]>::to_vec)
+                    .collect(),
             })
         })
         .collect()
@@ -99,7 +115,12 @@ pub(super) fn boundaries(chunks: &[Chunk], ranges: usize) -> Vec<Vec<u8>> {
         let samples = chunk.samples.len().max(1) as u64;
         // Four times the rows, so that a share of few rows is not nothing.
         let weight = (chunk.rows * 4).div_ceil(samples);
-        keys.extend(chunk.samples.iter().map(|sample| (sample.as_slice(), weight)));
+        keys.extend(
+            chunk
+                .samples
+                .iter()
+                .map(|sample| (sample.as_slice(), weight)),
+        );
         total += weight * chunk.samples.len() as u64;
     }
     keys.sort_unstable();
@@ -133,13 +154,22 @@ mod tests {
 
     #[test]
     fn ranges_have_as_many_rows_each() {
-        assert_eq!(boundaries(&[chunk(0..10), chunk(10..20)], 4), [[5], [10], [15]]);
+        assert_eq!(
+            boundaries(&[chunk(0..10), chunk(10..20)], 4),
+            [[5], [10], [15]]
+        );
         assert_eq!(boundaries(&[chunk(10..20), chunk(0..10)], 2), [[10]]);
     }
 
     #[test]
     fn equal_keys_stay_in_one_range() {
-        let chunks = vec![Chunk { samples: vec![vec![7]; 8], ..chunk(7..8) }; 3];
+        let chunks = vec![
+            Chunk {
+                samples: vec![vec![7]; 8],
+                ..chunk(7..8)
+            };
+            3
+        ];
         assert_eq!(boundaries(&chunks, 3), [[7], [7]]);
         assert_eq!(boundaries(&[], 3), Vec::<Vec<u8>>::new());
     }

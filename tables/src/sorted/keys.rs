@@ -17,10 +17,18 @@ impl Keys {
     pub(crate) fn new(ordering: LexOrdering, schema: &Schema) -> Result<Self> {
         let fields = ordering
             .iter()
-            .map(|key| Ok(SortField::new_with_options(key.expr.data_type(schema)?, key.options)))
+            .map(|key| {
+                Ok(SortField::new_with_options(
+                    key.expr.data_type(schema)?,
+                    key.options,
+                ))
+            })
             .collect::<Result<_>>()?;
         let converter = RowConverter::new(fields)?;
-        Ok(Self { ordering, converter })
+        Ok(Self {
+            ordering,
+            converter,
+        })
     }
 
     pub(super) fn rows(&self, batch: &RecordBatch) -> Result<Rows> {

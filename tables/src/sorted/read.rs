@@ -92,7 +92,12 @@ impl Merge {
         let bounds = bounds(&chunks, range);
         let runs = chunks.chunk_by(|(a, x), (b, y)| (a, x.run) == (b, y.run));
         let streams: Vec<SendableRecordBatchStream> = runs
-            .map(|run| run.iter().filter(|(_, chunk)| bounds.touches(chunk)).cloned().collect())
+            .map(|run| {
+                run.iter()
+                    .filter(|(_, chunk)| bounds.touches(chunk))
+                    .cloned()
+                    .collect()
+            })
             .filter(|run: &Vec<_>| !run.is_empty())
             .map(|run| self.run(Arc::clone(&task), range.exchange, run, bounds.clone()))
             .collect();
@@ -106,7 +111,10 @@ impl Merge {
             .with_expressions(&self.ordering)
             .with_batch_size(self.context.session_config().batch_size())
             .with_fetch(self.fetch)
-            .with_metrics(BaselineMetrics::new(&ExecutionPlanMetricsSet::new(), range.at))
+            .with_metrics(BaselineMetrics::new(
+                &ExecutionPlanMetricsSet::new(),
+                range.at,
+            ))
             .with_reservation(memory.register(self.context.memory_pool()))
             .with_round_robin_tie_breaker(false)
             .build()
@@ -129,11 +137,18 @@ impl Merge {
                     let rows = task.open(exchange, producer, chunk.partition).await?;
                     let rows: Vec<RecordBatch> = rows.try_collect().await?;
                     let rows = concat_batches(&schema, &rows)?;
-                    if bounds.covers(&chunk) { Ok(rows) } else { trim(&keys, &rows, &bounds) }
+                    if bounds.covers(&chunk) {
+                        Ok(rows)
+                    } else {
+                        trim(&keys, &rows, &bounds)
+                    }
                 }
             })
             .buffered(CHUNKS_AHEAD);
-        Box::pin(RecordBatchStreamAdapter::new(Arc::clone(&self.schema), rows))
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
     }
 }
 
@@ -145,8 +160,13 @@ async fn chunks(task: &Arc<Surroundings>, exchange: u32) -> Result<Vec<(u32, Chu
             async move {
                 let rows = task.open(exchange, producer, 0).await?;
                 let batches: Vec<RecordBatch> = rows.try_collect().await?;
-                let chunks: Vec<Vec<Chunk>> = batches.iter().map(index::decode).collect::<Result<_>>()?;
-                Ok(chunks.into_iter().flatten().map(|chunk| (producer, chunk)).collect::<Vec<_>>())
+                let chunks: Vec<Vec<Chunk>> =
+                    batches.iter().map(index::decode).collect::<Result<_>>()?;
+                Ok(chunks
+                    .into_iter()
+                    .flatten()
+                    .map(|chunk| (producer, chunk))
+                    .collect::<Vec<_>>())
             }
         })
         .buffered(INDICES_AHEAD);
@@ -163,7 +183,10 @@ fn bounds(chunks: &[(u32, Chunk)], range: Range) -> Bounds {
     // A table of no rows has no boundaries: its first range is all of it, the others end before they begin.
     boundaries.resize(range.of - 1, Vec::new());
     Bounds {
-        from: range.at.checked_sub(1).and_then(|at| boundaries.get(at).cloned()),
+        from: range
+            .at
+            .checked_sub(1)
+            .and_then(|at| boundaries.get(at).cloned()),
         to: boundaries.get(range.at).cloned(),
     }
 }

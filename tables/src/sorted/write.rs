@@ -86,7 +86,10 @@ impl SortedWriter {
         self.bytes = 0;
         let items = sorted(&batches, self.presorted);
         let whole: Vec<&RecordBatch> = batches.iter().map(|(batch, _)| batch).collect();
-        let bytes: usize = whole.iter().map(|batch| get_record_batch_memory_size(batch)).sum();
+        let bytes: usize = whole
+            .iter()
+            .map(|batch| get_record_batch_memory_size(batch))
+            .sum();
         let rows = self.chunk_bytes.saturating_mul(items.len()) / bytes.max(1);
         for items in items.chunks(rows.max(1)) {
             let places: Vec<(usize, usize)> = items
@@ -96,13 +99,19 @@ impl SortedWriter {
             let partition = u32::try_from(self.chunks.len() + 1).unwrap_or(u32::MAX);
             let chunk = interleave_record_batch(&whole, &places)?;
             sink.write(partition, chunk)?;
-            self.chunks.extend(describe(self.run, partition, items, &batches));
+            self.chunks
+                .extend(describe(self.run, partition, items, &batches));
         }
         Ok(())
     }
 }
 
-fn describe(run: u32, partition: u32, items: &[Item], batches: &[(RecordBatch, Rows)]) -> Option<Chunk> {
+fn describe(
+    run: u32,
+    partition: u32,
+    items: &[Item],
+    batches: &[(RecordBatch, Rows)],
+) -> Option<Chunk> {
     let key = |item: &Item| {
         let rows = &batches.get(item.batch as usize)?.1;
         Some(rows.row(item.row as usize).data().to_vec())
@@ -131,7 +140,11 @@ fn sorted(batches: &[(RecordBatch, Rows)], presorted: bool) -> Vec<Item> {
         }));
     }
     if !presorted {
-        let key = |item: &Item| batches.get(item.batch as usize).map(|(_, rows)| rows.row(item.row as usize));
+        let key = |item: &Item| {
+            batches
+                .get(item.batch as usize)
+                .map(|(_, rows)| rows.row(item.row as usize))
+        };
         items.sort_unstable_by(|a, b| {
             a.prefix
                 .cmp(&b.prefix)

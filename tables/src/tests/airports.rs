@@ -9,7 +9,11 @@ const REGIONS: &str = "tables/ourairports/regions.csv";
 
 async fn airports(partitions: u32) -> Trial {
     let trial = Trial::new(partitions).csv("navaids", NAVAIDS).await;
-    trial.csv("countries", COUNTRIES).await.csv("regions", REGIONS).await
+    trial
+        .csv("countries", COUNTRIES)
+        .await
+        .csv("regions", REGIONS)
+        .await
 }
 
 async fn check(statement: &str, file: &str) {
@@ -64,29 +68,45 @@ async fn rows_without_a_partner_are_those_that_other_tools_find() {
     let trial = airports(3).await;
     let statement = "select code, name from countries
         where code not in (select iso_country from navaids where iso_country is not null) order by code";
-    same(&trial.sql(statement).await, &expected("antijoin_countries_without_navaids.csv"), "not in");
+    same(
+        &trial.sql(statement).await,
+        &expected("antijoin_countries_without_navaids.csv"),
+        "not in",
+    );
 }
 
 #[tokio::test]
 async fn a_table_in_order_is_that_of_other_tools() {
     let trial = airports(3).await;
-    let by = ["elevation_ft desc nulls last", "iso_country", "id"].map(str::to_owned).to_vec();
+    let by = ["elevation_ft desc nulls last", "iso_country", "id"]
+        .map(str::to_owned)
+        .to_vec();
     let (tasks, _) = trial.run(&Operation::Sort { by }).await;
     assert_eq!(tasks.len(), 3);
-    assert!(tasks.iter().all(|task| task.iter().map(|batch| batch.num_rows()).sum::<usize>() > 2000));
+    assert!(
+        tasks
+            .iter()
+            .all(|task| task.iter().map(|batch| batch.num_rows()).sum::<usize>() > 2000)
+    );
     let all = rows(tasks.iter().flatten());
     let first: Vec<Vec<String>> = all
         .iter()
         .take(200)
         .map(|row| [0, 2, 9, 8].map(|at| row[at].clone()).to_vec())
         .collect();
-    same(&first, &expected("sort_navaids_first200.csv"), "the first rows");
+    same(
+        &first,
+        &expected("sort_navaids_first200.csv"),
+        "the first rows",
+    );
     let ids: Vec<&str> = all.iter().map(|row| row[0].as_str()).collect();
     assert_eq!(ids.len(), 11008);
     let mut keys: Vec<(f64, &str, u64)> = all
         .iter()
         .map(|row| {
-            let height = row[8].parse::<f64>().map_or(f64::INFINITY, |height| -height);
+            let height = row[8]
+                .parse::<f64>()
+                .map_or(f64::INFINITY, |height| -height);
             (height, row[9].as_str(), row[0].parse().unwrap())
         })
         .collect();
@@ -111,9 +131,17 @@ async fn commands_say_the_same_as_statements() {
         aggregates: vec!["count(*) as n".to_owned(), "max(elevation_ft)".to_owned()],
     };
     let plan = trial.plan(&group).await;
-    let names: Vec<&str> = plan.schema.fields().iter().map(|field| field.name().as_str()).collect();
+    let names: Vec<&str> = plan
+        .schema
+        .fields()
+        .iter()
+        .map(|field| field.name().as_str())
+        .collect();
     assert_eq!(names, ["usageType", "n", "max(elevation_ft)"]);
-    assert!(matches!(plan.stages[0].output, StageOutput::Hash { partitions: 3, .. }));
+    assert!(matches!(
+        plan.stages[0].output,
+        StageOutput::Hash { partitions: 3, .. }
+    ));
     let (tasks, _) = trial.run(&group).await;
     let statement = "select \"usageType\", count(*), max(elevation_ft) from navaids group by 1";
     let alone = sorted(trial.alone(statement).await);
@@ -129,7 +157,8 @@ async fn every_kind_of_join_is_whole_partitioned_and_broadcast() {
         (JoinKind::Full, "full join"),
     ] {
         let columns = "r.id, r.local_code, r.name, r.iso_country, c.name";
-        let statement = format!("select {columns} from regions r {words} countries c on r.local_code = c.code");
+        let statement =
+            format!("select {columns} from regions r {words} countries c on r.local_code = c.code");
         check_join(how, &statement, &[0, 2, 3, 5, 9]).await;
     }
     for (how, word) in [(JoinKind::Semi, ""), (JoinKind::Anti, "not")] {
@@ -143,7 +172,11 @@ async fn every_kind_of_join_is_whole_partitioned_and_broadcast() {
 }
 
 async fn check_join(how: JoinKind, statement: &str, columns: &[usize]) {
-    let trial = Trial::new(3).csv("regions", REGIONS).await.csv("countries", COUNTRIES).await;
+    let trial = Trial::new(3)
+        .csv("regions", REGIONS)
+        .await
+        .csv("countries", COUNTRIES)
+        .await;
     let alone = sorted(trial.alone(statement).await);
     assert!(!alone.is_empty());
     same(&sorted(trial.sql(statement).await), &alone, statement);
@@ -151,12 +184,21 @@ async fn check_join(how: JoinKind, statement: &str, columns: &[usize]) {
         let on = vec![("local_code".to_owned(), "code".to_owned())];
         let join = Operation::Join { on, how, broadcast };
         let plan = trial.plan(&join).await;
-        let sent = plan.stages.iter().any(|stage| stage.output == StageOutput::Whole { broadcast: true });
+        let sent = plan
+            .stages
+            .iter()
+            .any(|stage| stage.output == StageOutput::Whole { broadcast: true });
         let sound = !matches!(how, JoinKind::Right | JoinKind::Full);
         assert_eq!(sent, broadcast && sound, "{how:?}");
         let (tasks, _) = trial.run(&join).await;
         let all = rows(tasks.iter().flatten()).into_iter();
-        let all = all.map(|row| columns.iter().map(|at| row[*at].clone()).collect()).collect();
-        same(&sorted(all), &alone, &format!("{how:?}, broadcast {broadcast}"));
+        let all = all
+            .map(|row| columns.iter().map(|at| row[*at].clone()).collect())
+            .collect();
+        same(
+            &sorted(all),
+            &alone,
+            &format!("{how:?}, broadcast {broadcast}"),
+        );
     }
 }

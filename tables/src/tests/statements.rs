@@ -5,7 +5,9 @@ use super::support::{Trial, same, sorted};
 async fn airports(partitions: u32) -> Trial {
     let trial = Trial::new(partitions);
     let trial = trial.csv("navaids", "tables/ourairports/navaids.csv").await;
-    trial.csv("countries", "tables/ourairports/countries.csv").await
+    trial
+        .csv("countries", "tables/ourairports/countries.csv")
+        .await
 }
 
 /// Runs a statement over 2 and 4 partitions; with no order of its own, rows are compared as a set.
@@ -33,9 +35,11 @@ async fn limits_and_top_rows() {
 
 #[tokio::test]
 async fn orders_with_nulls_and_directions() {
-    check("select elevation_ft, power, id from navaids order by elevation_ft, power desc, id").await;
+    check("select elevation_ft, power, id from navaids order by elevation_ft, power desc, id")
+        .await;
     check("select elevation_ft, power, id from navaids order by elevation_ft nulls first, power desc nulls last, id desc").await;
-    check("select -elevation_ft as depth, id from navaids order by depth desc nulls last, id").await;
+    check("select -elevation_ft as depth, id from navaids order by depth desc nulls last, id")
+        .await;
 }
 
 #[tokio::test]
@@ -58,14 +62,16 @@ async fn windows() {
 
 #[tokio::test]
 async fn subqueries() {
-    check("select id from navaids where elevation_ft > (select avg(elevation_ft) from navaids)").await;
+    check("select id from navaids where elevation_ft > (select avg(elevation_ft) from navaids)")
+        .await;
     check("select (select max(id) from countries), count(*) from navaids").await;
     check("select id from navaids where elevation_ft > (select avg(elevation_ft) from navaids where id > (select min(id) from countries))").await;
     check("select code from countries c where (select count(*) from navaids n where n.iso_country = c.code) > 100").await;
     check("select type, sum(elevation_ft) * (select count(*) from countries) from navaids group by type having sum(elevation_ft) > (select sum(elevation_ft) / 10 from navaids)").await;
     check("select name from countries where code in (select iso_country from navaids where type = 'TACAN')").await;
     check("select name from countries where code not in (select iso_country from navaids where iso_country is not null)").await;
-    check("select count(*) from countries where code not in (select iso_country from navaids)").await;
+    check("select count(*) from countries where code not in (select iso_country from navaids)")
+        .await;
 }
 
 #[tokio::test]
@@ -110,16 +116,32 @@ async fn what_cannot_be_cut_runs_in_one_piece() {
         "select count(*) from navaids where id in (select id from countries)",
         "select approx_distinct(iso_country) from navaids",
     ] {
-        same(&trial.sql(statement).await, &trial.alone(statement).await, statement);
+        same(
+            &trial.sql(statement).await,
+            &trial.alone(statement).await,
+            statement,
+        );
     }
 }
 
 #[tokio::test]
 async fn a_statement_of_any_size_is_planned_and_run() {
-    let terms: Vec<String> = (0..300).map(|at| format!("id = {}", 85050 + at * 7)).collect();
-    check(&format!("select id, name from navaids where {}", terms.join(" or "))).await;
+    let terms: Vec<String> = (0..300)
+        .map(|at| format!("id = {}", 85050 + at * 7))
+        .collect();
+    check(&format!(
+        "select id, name from navaids where {}",
+        terms.join(" or ")
+    ))
+    .await;
     let terms: Vec<String> = (0..300).map(|at| format!("id + {at}")).collect();
-    check(&format!("select id, greatest({}) from navaids where id < 85100", terms.join(", "))).await;
-    let parts: Vec<String> = (0..60).map(|at| format!("select {at} as part, count(*) from navaids where id % 60 = {at}")).collect();
+    check(&format!(
+        "select id, greatest({}) from navaids where id < 85100",
+        terms.join(", ")
+    ))
+    .await;
+    let parts: Vec<String> = (0..60)
+        .map(|at| format!("select {at} as part, count(*) from navaids where id % 60 = {at}"))
+        .collect();
     check(&parts.join(" union all ")).await;
 }

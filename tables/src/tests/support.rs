@@ -1,9 +1,11 @@
 //! Runs a query cut into stages, and the same query in one piece.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
+use datafusion::execution::object_store::DefaultObjectStoreRegistry;
 use datafusion::prelude::{CsvReadOptions, SessionContext};
 
 use crate::local::{LocalSettings, run_plan};
@@ -30,15 +32,17 @@ impl Trial {
         let mut config = session::config(1024);
         // Small files are cut into as many scans as there are partitions.
         config.options_mut().optimizer.repartition_file_min_size = 1;
+        let settings = PlanSettings {
+            partitions: Some(partitions),
+            broadcast_bytes: 0,
+            ..PlanSettings::default()
+        };
         Self {
-            session: session::session(config, Default::default()),
+            session: session::session(config, Default::default(), &settings),
             tables: Vec::new(),
-            settings: PlanSettings {
-                partitions: Some(partitions),
-                broadcast_bytes: 0,
-                ..PlanSettings::default()
-            },
+            settings,
             local: LocalSettings {
+                stores: Arc::new(DefaultObjectStoreRegistry::new()),
                 memory_bytes: 256 << 20,
                 spill_dir: spill.path().to_owned(),
                 batch_rows: 1024,
@@ -50,7 +54,10 @@ impl Trial {
     pub(super) async fn csv(mut self, name: &str, path: &str) -> Self {
         let options = CsvReadOptions::new().schema_infer_max_records(100_000);
         let path = data().join(path);
-        self.session.register_csv(name, path.to_str().unwrap(), options).await.unwrap();
+        self.session
+            .register_csv(name, path.to_str().unwrap(), options)
+            .await
+            .unwrap();
         self.tables.push(name.to_owned());
         self
     }
@@ -62,7 +69,9 @@ impl Trial {
 
     pub(super) async fn run(&self, operation: &Operation) -> (Vec<Vec<RecordBatch>>, RunStats) {
         let plan = self.plan(operation).await;
-        run_plan(&plan, &self.local).await.unwrap_or_else(|error| panic!("{error:?}\n{}", explained(&plan)))
+        run_plan(&plan, &self.local)
+            .await
+            .unwrap_or_else(|error| panic!("{error:?}\n{}", explained(&plan)))
     }
 
     /// Returns the rows of a statement, as text, in the order of the result.
@@ -106,7 +115,10 @@ pub(super) fn rows<'a>(batches: impl IntoIterator<Item = &'a RecordBatch>) -> Ve
             .map(|column| ArrayFormatter::try_new(column.as_ref(), &options).unwrap())
             .collect();
         rows.extend((0..batch.num_rows()).map(|row| {
-            columns.iter().map(|column| column.value(row).to_string()).collect::<Vec<_>>()
+            columns
+                .iter()
+                .map(|column| column.value(row).to_string())
+                .collect::<Vec<_>>()
         }));
     }
     rows
@@ -122,7 +134,8 @@ pub(super) fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 pub(super) fn same(actual: &[Vec<String>], expected: &[Vec<String>], of: &str) {
     assert_eq!(actual.len(), expected.len(), "rows of {of}");
     for (actual, expected) in actual.iter().zip(expected) {
-        let close = actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| alike(a, e));
+        let close =
+            actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| alike(a, e));
         assert!(close, "{of}: {actual:?} is not {expected:?}");
     }
 }

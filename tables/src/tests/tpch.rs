@@ -54,14 +54,46 @@ fn generate(folder: &Path) {
             table(folder, $name, $csv::header(), $rows.iter().map($csv::new))
         };
     }
-    write!("nation", NationCsv, NationGenerator::new_with_distributions_and_text_pool(words, text));
-    write!("region", RegionCsv, RegionGenerator::new_with_distributions_and_text_pool(words, text));
-    write!("part", PartCsv, PartGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text));
-    write!("supplier", SupplierCsv, SupplierGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text));
-    write!("customer", CustomerCsv, CustomerGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text));
-    write!("partsupp", PartSuppCsv, PartSuppGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, text));
-    write!("orders", OrderCsv, OrderGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text));
-    write!("lineitem", LineItemCsv, LineItemGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text));
+    write!(
+        "nation",
+        NationCsv,
+        NationGenerator::new_with_distributions_and_text_pool(words, text)
+    );
+    write!(
+        "region",
+        RegionCsv,
+        RegionGenerator::new_with_distributions_and_text_pool(words, text)
+    );
+    write!(
+        "part",
+        PartCsv,
+        PartGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text)
+    );
+    write!(
+        "supplier",
+        SupplierCsv,
+        SupplierGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text)
+    );
+    write!(
+        "customer",
+        CustomerCsv,
+        CustomerGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text)
+    );
+    write!(
+        "partsupp",
+        PartSuppCsv,
+        PartSuppGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, text)
+    );
+    write!(
+        "orders",
+        OrderCsv,
+        OrderGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text)
+    );
+    write!(
+        "lineitem",
+        LineItemCsv,
+        LineItemGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, words, text)
+    );
 }
 
 async fn tables(folder: &Path, partitions: u32) -> Trial {
