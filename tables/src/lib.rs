@@ -13,12 +13,24 @@
 //! ```
 
 mod error;
+mod exchange;
+mod fragment;
+pub mod local;
+mod plan;
 mod ports;
 mod query;
+mod run;
+mod sorted;
+pub mod spatial;
 
 pub use error::Error;
+pub use plan::{plan_registered, planning_session};
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
 pub use query::{
     Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
     TablePlan, TableStage,
 };
+pub use run::{RunStats, TaskSettings, run};
+
+#[cfg(test)]
+mod tests;

@@ -34,4 +34,10 @@ pub trait Outputs: Send {
     /// # Errors
     /// When they cannot be kept: the fragment stops.
     fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<(), BoxError>;
+
+    /// Forgets all that was written: the fragment begins again.
+    ///
+    /// # Errors
+    /// When that is not possible: the fragment stops.
+    fn discard(&mut self) -> Result<(), BoxError>;
 }

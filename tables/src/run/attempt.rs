@@ -1,0 +1,111 @@
+//! One run of a fragment's plan over one share of its partition.
+
+use std::sync::Arc;
+
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
+use futures::StreamExt;
+
+use super::write::Writer;
+use super::{RunError, RunStats, Sink, Surroundings, TaskSettings};
+use crate::PlanSettings;
+use crate::fragment::{self, Fragment};
+use crate::plan::session;
+
+/// A fragment that is ready to run.
+pub(super) struct Attempt {
+    pub(super) fragment: Fragment,
+    context: Arc<TaskContext>,
+    pub(super) surroundings: Arc<Surroundings>,
+}
+
+impl Attempt {
+    /// Reads a fragment; every attempt reads it anew, because operators keep what they did.
+    pub(super) fn new(bytes: &[u8], share: (u64, u64), settings: &TaskSettings) -> Result<Self> {
+        let surroundings = Arc::new(Surroundings::new(
+            Arc::clone(&settings.inputs),
+            Arc::clone(&settings.cancelled),
+            share,
+        ));
+        let pool_bytes = settings.memory_bytes / 2;
+        let mut config =
+            session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
+        config.options_mut().execution.sort_spill_reservation_bytes =
+            (pool_bytes / 8).min(10 << 20);
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
+            .with_object_store_registry(Arc::clone(&settings.stores))
+            .with_temp_file_path(&settings.spill_dir)
+            .with_max_temp_directory_size(u64::MAX)
+            .build_arc()?;
+        let context = session::session(config, runtime, &PlanSettings::default()).task_ctx();
+        let fragment = fragment::decode(bytes, &context)?;
+        Ok(Self {
+            fragment,
+            context,
+            surroundings,
+        })
+    }
+
+    /// Returns the writer of the fragment's output, and turns the plan into what is run for it.
+    pub(super) fn writer(&mut self, memory_bytes: usize) -> Result<Writer> {
+        let Fragment {
+            output,
+            tasks,
+            plan,
+        } = &mut self.fragment;
+        let Some(level) = plan.downcast_ref::<ScalarSubqueryExec>() else {
+            let (writer, inner) = Writer::new(*output, plan, *tasks, memory_bytes)?;
+            *plan = inner;
+            return Ok(writer);
+        };
+        let (writer, inner) = Writer::new(*output, level.input(), *tasks, memory_bytes)?;
+        let (links, results) = (level.subqueries().to_vec(), level.results().clone());
+        *plan = Arc::new(ScalarSubqueryExec::new(inner, links, results));
+        Ok(writer)
+    }
+
+    pub(super) async fn run(
+        &self,
+        task: u32,
+        writer: &mut Writer,
+        taken: &mut bool,
+        sink: &mut Sink<'_>,
+    ) -> Result<(), RunError> {
+        let mut rows = self
+            .fragment
+            .plan
+            .execute(task as usize, Arc::clone(&self.context))?;
+        while let Some(batch) = rows.next().await {
+            if self.surroundings.cancelled() {
+                return Err(RunError::Cancelled);
+            }
+            let batch = batch?;
+            if batch.num_rows() > 0 {
+                *taken = true;
+                writer.push(batch, sink)?;
+            }
+        }
+        writer.end_share(sink)
+    }
+
+    /// Adds what the operators spilled.
+    pub(super) fn count(&self, stats: &mut RunStats) {
+        let _ = self.fragment.plan.apply(|node: &Arc<dyn ExecutionPlan>| {
+            let spilled = node.metrics().and_then(|metrics| metrics.spilled_bytes());
+            stats.spilled_bytes += spilled.unwrap_or(0) as u64;
+            Ok(TreeNodeRecursion::Continue)
+        });
+    }
+}
+
+/// Says whether an attempt ended for want of memory.
+pub(super) fn exhausted(error: &RunError) -> bool {
+    matches!(error, RunError::Plan(error)
+        if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
+}

@@ -1,0 +1,213 @@
+//! Merges the runs of all producers within one range of the keys.
+
+use std::sync::Arc;
+
+use arrow::array::{RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
+use arrow::datatypes::SchemaRef;
+use datafusion::error::Result;
+use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryConsumer;
+use datafusion::physical_expr::LexOrdering;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSet};
+use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
+use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
+use futures::{StreamExt, TryStreamExt};
+
+use super::index::{self, Chunk};
+use super::keys::Keys;
+use crate::run::{Surroundings, compact};
+
+/// Indices that are read at a time.
+const INDICES_AHEAD: usize = 8;
+/// Chunks of a run that are open: one is merged while the next is on its way.
+const CHUNKS_AHEAD: usize = 2;
+
+/// The share of a sorted exchange that one task reads.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Range {
+    /// The exchange.
+    pub(crate) exchange: u32,
+    /// Which range, in the order of the keys.
+    pub(crate) at: usize,
+    /// Of how many.
+    pub(crate) of: usize,
+}
+
+/// Reads a range of a sorted exchange in the order of its keys.
+pub(crate) fn read(
+    task: Arc<Surroundings>,
+    range: Range,
+    schema: SchemaRef,
+    ordering: &LexOrdering,
+    fetch: Option<usize>,
+    context: &Arc<TaskContext>,
+) -> Result<SendableRecordBatchStream> {
+    let merge = Merge {
+        keys: Arc::new(Keys::new(ordering.clone(), &schema)?),
+        ordering: ordering.clone(),
+        schema: Arc::clone(&schema),
+        fetch,
+        context: Arc::clone(context),
+    };
+    let rows = futures::stream::once(async move { merge.rows(task, range).await }).try_flatten();
+    Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+}
+
+struct Merge {
+    keys: Arc<Keys>,
+    ordering: LexOrdering,
+    schema: SchemaRef,
+    fetch: Option<usize>,
+    context: Arc<TaskContext>,
+}
+
+/// The keys of a range: from the first up to, without, the second.
+#[derive(Clone, Default)]
+struct Bounds {
+    from: Option<Vec<u8>>,
+    to: Option<Vec<u8>>,
+}
+
+impl Bounds {
+    fn touches(&self, chunk: &Chunk) -> bool {
+        self.from.as_ref().is_none_or(|from| chunk.last >= *from)
+            && self.to.as_ref().is_none_or(|to| chunk.first < *to)
+    }
+
+    fn covers(&self, chunk: &Chunk) -> bool {
+        self.from.as_ref().is_none_or(|from| chunk.first >= *from)
+            && self.to.as_ref().is_none_or(|to| chunk.last < *to)
+    }
+}
+
+impl Merge {
+    async fn rows(
+        self,
+        task: Arc<Surroundings>,
+        range: Range,
+    ) -> Result<SendableRecordBatchStream> {
+        let chunks = chunks(&task, range.exchange).await?;
+        let bounds = bounds(&chunks, range);
+        let runs = chunks.chunk_by(|(a, x), (b, y)| (a, x.run) == (b, y.run));
+        let streams: Vec<SendableRecordBatchStream> = runs
+            .map(|run| {
+                run.iter()
+                    .filter(|(_, chunk)| bounds.touches(chunk))
+                    .cloned()
+                    .collect()
+            })
+            .filter(|run: &Vec<_>| !run.is_empty())
+            .map(|run| self.run(Arc::clone(&task), range.exchange, run, bounds.clone()))
+            .collect();
+        if streams.is_empty() {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
+        }
+        let memory = MemoryConsumer::new("merge of sorted runs");
+        StreamingMergeBuilder::new()
+            .with_streams(streams)
+            .with_schema(self.schema)
+            .with_expressions(&self.ordering)
+            .with_batch_size(self.context.session_config().batch_size())
+            .with_fetch(self.fetch)
+            .with_metrics(BaselineMetrics::new(
+                &ExecutionPlanMetricsSet::new(),
+                range.at,
+            ))
+            .with_reservation(memory.register(self.context.memory_pool()))
+            .with_round_robin_tie_breaker(false)
+            .build()
+    }
+
+    /// Reads the chunks of one run one after the other, without the rows that other ranges have.
+    fn run(
+        &self,
+        task: Arc<Surroundings>,
+        exchange: u32,
+        chunks: Vec<(u32, Chunk)>,
+        bounds: Bounds,
+    ) -> SendableRecordBatchStream {
+        let (keys, schema) = (Arc::clone(&self.keys), Arc::clone(&self.schema));
+        let rows = futures::stream::iter(chunks)
+            .map(move |(producer, chunk)| {
+                let (task, bounds) = (Arc::clone(&task), bounds.clone());
+                let (keys, schema) = (Arc::clone(&keys), Arc::clone(&schema));
+                async move {
+                    let rows = task.open(exchange, producer, chunk.partition).await?;
+                    let rows: Vec<RecordBatch> = rows.try_collect().await?;
+                    let rows = concat_batches(&schema, &rows)?;
+                    if bounds.covers(&chunk) {
+                        Ok(rows)
+                    } else {
+                        trim(&keys, &rows, &bounds)
+                    }
+                }
+            })
+            .buffered(CHUNKS_AHEAD);
+        Box::pin(RecordBatchStreamAdapter::new(
+            Arc::clone(&self.schema),
+            rows,
+        ))
+    }
+}
+
+/// Reads the indices of all producers, in their order.
+async fn chunks(task: &Arc<Surroundings>, exchange: u32) -> Result<Vec<(u32, Chunk)>> {
+    let indices = futures::stream::iter(0..task.producers(exchange))
+        .map(|producer| {
+            let task = Arc::clone(task);
+            async move {
+                let rows = task.open(exchange, producer, 0).await?;
+                let batches: Vec<RecordBatch> = rows.try_collect().await?;
+                let chunks: Vec<Vec<Chunk>> =
+                    batches.iter().map(index::decode).collect::<Result<_>>()?;
+                Ok(chunks
+                    .into_iter()
+                    .flatten()
+                    .map(|chunk| (producer, chunk))
+                    .collect::<Vec<_>>())
+            }
+        })
+        .buffered(INDICES_AHEAD);
+    let indices: Result<Vec<Vec<_>>> = indices.try_collect().await;
+    Ok(indices?.into_iter().flatten().collect())
+}
+
+fn bounds(chunks: &[(u32, Chunk)], range: Range) -> Bounds {
+    if range.of == 1 {
+        return Bounds::default();
+    }
+    let chunks: Vec<Chunk> = chunks.iter().map(|(_, chunk)| chunk.clone()).collect();
+    let mut boundaries = index::boundaries(&chunks, range.of);
+    // A table of no rows has no boundaries: its first range is all of it, the others end before they begin.
+    boundaries.resize(range.of - 1, Vec::new());
+    Bounds {
+        from: range
+            .at
+            .checked_sub(1)
+            .and_then(|at| boundaries.get(at).cloned()),
+        to: boundaries.get(range.at).cloned(),
+    }
+}
+
+/// Keeps the rows of a sorted batch that lie in a range, in memory of their own.
+fn trim(keys: &Keys, rows: &RecordBatch, bounds: &Bounds) -> Result<RecordBatch> {
+    let encoded = keys.rows(rows)?;
+    let before = |bound: &Vec<u8>| {
+        let (mut low, mut high) = (0, encoded.num_rows());
+        while low < high {
+            let middle = low.midpoint(high);
+            if encoded.row(middle).data() < bound.as_slice() {
+                low = middle + 1;
+            } else {
+                high = middle;
+            }
+        }
+        low
+    };
+    let from = bounds.from.as_ref().map_or(0, before);
+    let to = bounds.to.as_ref().map_or(encoded.num_rows(), before);
+    let kept = UInt64Array::from_iter_values(from as u64..to.max(from) as u64);
+    Ok(compact(take_record_batch(rows, &kept)?))
+}

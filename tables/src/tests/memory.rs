@@ -1,0 +1,121 @@
+//! Tasks with far less memory than their data.
+
+use std::sync::Arc;
+
+use arrow::array::{Int64Array, RecordBatch, StringArray};
+use arrow::datatypes::{DataType, Field, Schema};
+use datafusion::datasource::MemTable;
+
+use super::support::{Trial, rows, same, sorted, sql};
+use crate::{Operation, RunStats};
+
+/// `rows` rows: a number, a key among `keys`, a text of 100 letters.
+async fn wide(trial: Trial, name: &str, rows: i64, key: impl Fn(i64) -> i64) -> Trial {
+    let schema = Arc::new(Schema::new(vec![
+        Field::new("id", DataType::Int64, false),
+        Field::new("key", DataType::Int64, true),
+        Field::new("text", DataType::Utf8, false),
+    ]));
+    let batches: Vec<RecordBatch> = (0..rows)
+        .step_by(1000)
+        .map(|from| {
+            let numbers = from..(from + 1000).min(rows);
+            let keys = Int64Array::from_iter_values(numbers.clone().map(&key));
+            let texts = numbers.clone().map(|row| format!("{row:0>100}"));
+            RecordBatch::try_new(
+                Arc::clone(&schema),
+                vec![
+                    Arc::new(Int64Array::from_iter_values(numbers)),
+                    Arc::new(keys),
+                    Arc::new(StringArray::from_iter_values(texts)),
+                ],
+            )
+            .unwrap()
+        })
+        .collect();
+    let (first, second) = batches.split_at(batches.len() / 2);
+    let table = MemTable::try_new(schema, vec![first.to_vec(), second.to_vec()]).unwrap();
+    trial.session.register_table(name, Arc::new(table)).unwrap();
+    let mut trial = trial;
+    trial.tables.push(name.to_owned());
+    trial
+}
+
+async fn check(trial: &mut Trial, memory_bytes: usize, statement: &str) -> RunStats {
+    let alone = sorted(trial.alone(statement).await);
+    assert!(!alone.is_empty());
+    trial.local.memory_bytes = memory_bytes;
+    let (tasks, stats) = trial.run(&sql(statement)).await;
+    same(&sorted(rows(tasks.iter().flatten())), &alone, statement);
+    stats
+}
+
+#[tokio::test]
+async fn a_join_that_does_not_fit_is_run_in_shares() {
+    let trial = wide(Trial::new(2), "a", 30_000, |row| row * 7 % 30_000).await;
+    let mut trial = wide(trial, "b", 30_000, |row| row).await;
+    let statement = "select a.id, b.id from a join b on a.key = b.key and a.text <> b.text";
+    let stats = check(&mut trial, 2 << 20, statement).await;
+    assert!(stats.shares > 1, "{stats:?}");
+    assert_eq!(stats.sorted_joins, 0);
+    let statement = "select a.id, b.id, b.text from a full join b on a.key + 15000 = b.key";
+    assert!(check(&mut trial, 2 << 20, statement).await.shares > 1);
+}
+
+#[tokio::test]
+async fn a_join_of_one_key_is_sorted_when_no_share_fits() {
+    let trial = wide(Trial::new(2), "a", 20_000, |_| 7).await;
+    let mut trial = wide(
+        trial,
+        "b",
+        20_003,
+        |row| if row < 20_000 { row + 100 } else { 7 },
+    )
+    .await;
+    // The side that is collected is the one of equal keys.
+    let statement =
+        "select b.id, count(a.text), max(a.id) from a left join b on a.key = b.key group by b.id";
+    let stats = check(&mut trial, 2 << 20, statement).await;
+    assert!(stats.sorted_joins > 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn groups_that_do_not_fit_spill_or_are_run_in_shares() {
+    let mut trial = wide(Trial::new(2), "a", 40_000, |row| row * 3 % 40_000).await;
+    let statement = "select key, text, count(*), max(id) from a group by key, text";
+    let stats = check(&mut trial, 2 << 20, statement).await;
+    assert!(stats.spilled_bytes > 0 || stats.shares > 1, "{stats:?}");
+    let statement = "select key % 1000 as k, count(distinct text) from a group by 1";
+    check(&mut trial, 2 << 20, statement).await;
+}
+
+#[tokio::test]
+async fn a_sort_of_ten_times_the_memory_is_stable_and_whole() {
+    let mut trial = wide(Trial::new(3), "a", 60_000, |row| row * 7919 % 100).await;
+    trial.local.memory_bytes = 1 << 20;
+    let (tasks, _) = trial
+        .run(&Operation::Sort {
+            by: vec!["key desc".to_owned()],
+        })
+        .await;
+    let all = rows(tasks.iter().flatten());
+    let mut expected: Vec<(i64, i64)> = (0..60_000).map(|row| (-(row * 7919 % 100), row)).collect();
+    expected.sort();
+    let found: Vec<(i64, i64)> = all
+        .iter()
+        .map(|row| (-row[1].parse::<i64>().unwrap(), row[0].parse().unwrap()))
+        .collect();
+    assert_eq!(found, expected);
+    assert!(
+        tasks
+            .iter()
+            .all(|task| task.iter().map(RecordBatch::num_rows).sum::<usize>() > 15_000)
+    );
+}
+
+#[tokio::test]
+async fn windows_and_orders_within_groups_survive_little_memory() {
+    let mut trial = wide(Trial::new(2), "a", 20_000, |row| row % 500).await;
+    let statement = "select id, row_number() over (partition by key order by text desc) from a";
+    check(&mut trial, 4 << 20, statement).await;
+}
