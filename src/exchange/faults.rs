@@ -36,7 +36,7 @@ fn encoded(batches: &[RecordBatch]) -> (Vec<FlightData>, Trailer) {
     tally.sum(&frames[0]);
     for batch in batches {
         encoder
-            .encode(batch, &mut |frame, rows| {
+            .encode(0, batch, &mut |frame, rows| {
                 tally.sum(&frame);
                 rows.into_iter().for_each(|rows| tally.count(rows));
                 frames.push(frame);

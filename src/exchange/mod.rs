@@ -32,7 +32,8 @@ use futures::stream::BoxStream;
 pub use address::{PartitionAddress, PartitionKey};
 pub use flight::{FetchConfig, FlightConfig, FlightExchange, FlightServer};
 pub use store::{
-    PartitionStore, PartitionSummary, PartitionWriter, StoreConfig, StoreUsage, StoredPartition,
+    PartitionStore, PartitionSummary, PartitionWriter, ShuffleWriter, StoreConfig, StoreUsage,
+    StoredPartition,
 };
 
 use crate::job::FailureClass;
@@ -111,6 +112,14 @@ pub enum Error {
         /// The partition.
         key: Box<PartitionKey>,
     },
+    /// A batch was written to a partition that its writer has not got.
+    #[error("partition {partition} of a shuffle of {partitions} partitions")]
+    NoSuchPartition {
+        /// The number given.
+        partition: u32,
+        /// How many there are, numbered from 0.
+        partitions: u32,
+    },
     /// The Flight server failed.
     #[error("the Flight server failed")]
     Serve {
@@ -130,7 +139,7 @@ impl Error {
             | Self::Written { .. }
             | Self::Unfinished { .. }
             | Self::Serve { .. } => FailureClass::Retry { after_ms: None },
-            Self::RowTooLarge { .. } => FailureClass::Fatal,
+            Self::RowTooLarge { .. } | Self::NoSuchPartition { .. } => FailureClass::Fatal,
         }
     }
 }
