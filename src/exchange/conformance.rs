@@ -106,7 +106,7 @@ pub(super) async fn serve(store: &Arc<PartitionStore>, grace: Duration) -> Serve
         grace,
         ..FlightConfig::default()
     };
-    let serving = FlightServer::serve(listener, Arc::clone(store), shutdown.clone(), config);
+    let serving = FlightServer::serve(listener, Arc::clone(store), None, shutdown.clone(), config);
     Served {
         flight,
         shutdown,
@@ -138,12 +138,17 @@ pub(super) async fn local(memory_bytes: u64, disk_bytes: u64) -> Rig {
 }
 
 pub(super) async fn flight(memory_bytes: u64, disk_bytes: u64) -> Rig {
+    flight_with(memory_bytes, disk_bytes, Compress::Never).await
+}
+
+async fn flight_with(memory_bytes: u64, disk_bytes: u64, compress: Compress) -> Rig {
     let dir = TestDir::new();
     let store = dir.store(memory_bytes, disk_bytes);
     let served = serve(&store, Duration::ZERO).await;
     let worker = worker("writer", 1, &served.flight);
     let config = FetchConfig {
         idle_timeout: Duration::from_secs(20),
+        compress,
         ..FetchConfig::default()
     };
     // The reader has the writer's name: only the incarnation says that it is another.
@@ -803,6 +808,17 @@ proptest::proptest! {
             }
         });
     }
+}
+
+/// What could differ when bodies are compressed on their way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_bodies_are_the_same_partitions() {
+    let compressed = || flight_with(16 << 20, DISK, Compress::Always);
+    rows_types_schema_and_order_come_back(compressed().await).await;
+    an_empty_partition_keeps_its_schema(compressed().await).await;
+    a_partition_larger_than_memory_goes_on_in_a_file(compressed().await).await;
+    a_reader_finishes_what_is_released_meanwhile(compressed().await).await;
+    a_byte_that_changed_on_disk_is_found(flight_with(0, DISK, Compress::Always).await).await;
 }
 
 #[test]

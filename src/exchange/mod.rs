@@ -10,8 +10,8 @@
 //!                                       └─► flight::server ─► flight::client ─► read    a peer
 //! ```
 //!
-//! It does not know jobs or plans, it never makes a lost partition again, and it does not compress: what is
-//! worth compressing (tiles) comes compressed.
+//! It does not know jobs or plans (whom to ask for a job's result is a [`ResultDirectory`]), and it never makes a
+//! lost partition again. What is stored is not compressed; what goes to another host is ([`Compress`]).
 
 pub mod address;
 #[cfg(test)]
@@ -23,6 +23,7 @@ mod faults;
 pub mod flight;
 mod frame;
 mod read;
+pub mod results;
 pub mod store;
 
 use arrow::record_batch::RecordBatch;
@@ -30,7 +31,8 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use address::{PartitionAddress, PartitionKey};
-pub use flight::{FetchConfig, FlightConfig, FlightExchange, FlightServer};
+pub use flight::{Compress, FetchConfig, FlightConfig, FlightExchange, FlightServer};
+pub use results::{ResultDirectory, TableResult};
 pub use store::{
     PartitionStore, PartitionSummary, PartitionWriter, ShuffleWriter, StoreConfig, StoreUsage,
     StoredPartition,
