@@ -143,7 +143,7 @@ async fn pyarrow_reads_the_result_of_a_job() {
         "names None name 2 33334",
         "classes ['even', 'odd', 'even', 'odd']",
         "views a view of more than twelve bytes 99999",
-        "refused FlightUnavailableError",
+        "refused ArrowKeyError",
         "refused ArrowInvalid",
     ];
     assert_eq!(printed.unwrap().lines().collect::<Vec<_>>(), expected);
