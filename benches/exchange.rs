@@ -183,6 +183,7 @@ impl Rig {
         tokio::spawn(FlightServer::serve(
             listener,
             Arc::clone(&store),
+            None,
             shutdown.clone(),
             FlightConfig::default(),
         ));

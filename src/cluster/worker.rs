@@ -151,7 +151,7 @@ impl Worker {
             let (store, ended) = (Arc::clone(&store), ended.clone());
             services.spawn(async move {
                 if let Err(error) =
-                    FlightServer::serve(listener, store, ended, FlightConfig::default()).await
+                    FlightServer::serve(listener, store, None, ended, FlightConfig::default()).await
                 {
                     error!(error = chain(&error), "the Flight server failed");
                 }

@@ -11,7 +11,7 @@ use arrow::array::{
     StringViewArray, StructArray, UInt64Array,
 };
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int8Type, Int32Type, Schema, SchemaRef};
 use futures::{StreamExt, TryStreamExt};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -106,7 +106,7 @@ pub(super) async fn serve(store: &Arc<PartitionStore>, grace: Duration) -> Serve
         grace,
         ..FlightConfig::default()
     };
-    let serving = FlightServer::serve(listener, Arc::clone(store), shutdown.clone(), config);
+    let serving = FlightServer::serve(listener, Arc::clone(store), None, shutdown.clone(), config);
     Served {
         flight,
         shutdown,
@@ -138,12 +138,17 @@ pub(super) async fn local(memory_bytes: u64, disk_bytes: u64) -> Rig {
 }
 
 pub(super) async fn flight(memory_bytes: u64, disk_bytes: u64) -> Rig {
+    flight_with(memory_bytes, disk_bytes, Compress::Never).await
+}
+
+async fn flight_with(memory_bytes: u64, disk_bytes: u64, compress: Compress) -> Rig {
     let dir = TestDir::new();
     let store = dir.store(memory_bytes, disk_bytes);
     let served = serve(&store, Duration::ZERO).await;
     let worker = worker("writer", 1, &served.flight);
     let config = FetchConfig {
         idle_timeout: Duration::from_secs(20),
+        compress,
         ..FetchConfig::default()
     };
     // The reader has the writer's name: only the incarnation says that it is another.
@@ -176,6 +181,13 @@ impl Rig {
             writer.write(batch).unwrap();
         }
         writer.finish().unwrap()
+    }
+
+    /// Begins the run that `key` names.
+    fn shuffle(&self, key: &PartitionKey, schema: SchemaRef, partitions: u32) -> ShuffleWriter {
+        self.store
+            .shuffle_writer(&key.job, key.task, key.execution, schema, partitions)
+            .unwrap()
     }
 
     pub(super) async fn read(&self, key: &PartitionKey) -> Result<Vec<RecordBatch>, Error> {
@@ -309,17 +321,7 @@ async fn dictionaries_may_change_between_batches(rig: Rig) {
     let words = [["a", "b", "a"], ["c", "c", "d"], ["a", "b", "e"]];
     rig.write(&key("j", 1, 0), &words.map(batch));
     let read = rig.read(&key("j", 1, 0)).await.unwrap();
-    let mut found = vec![];
-    for batch in &read {
-        let column = arrow::compute::cast(batch.column(0), &DataType::Utf8).unwrap();
-        let column = column
-            .as_any()
-            .downcast_ref::<StringArray>()
-            .unwrap()
-            .clone();
-        found.extend(column.iter().map(|word| word.unwrap().to_owned()));
-    }
-    assert_eq!(found, words.concat());
+    assert_eq!(words_of(&read), words.concat());
     rig.close().await;
 }
 
@@ -544,13 +546,114 @@ async fn a_file_that_is_cut_or_gone_is_lost(rig: Rig) {
     let bytes = std::fs::read(&files[0]).unwrap();
     std::fs::write(&files[0], &bytes[..bytes.len() - 1]).unwrap();
     rig.expect_lost(&key("j", 1, 0)).await;
-    // A length that points far past the end must not be allocated.
-    let mut long = bytes.clone();
-    long[4..8].copy_from_slice(&[0xff; 4]);
-    std::fs::write(&files[0], long).unwrap();
-    rig.expect_lost(&key("j", 1, 0)).await;
     std::fs::remove_file(&files[0]).unwrap();
     rig.expect_lost(&key("j", 1, 0)).await;
+    rig.close().await;
+}
+
+/// A run of 40 partitions, of which 10 get nothing and one gets most, in pieces cut from larger batches.
+async fn what_a_shuffle_wrote_comes_back_by_partition_in_order(rig: Rig) {
+    let run = key("j", 1, 0);
+    let mut writer = rig.shuffle(&run, numbers(0, 1).schema(), 40);
+    let mut expected = [0_u64; 40];
+    for round in 0..2000_u32 {
+        let partition = if round % 2 == 0 { 3 } else { 10 + round % 30 };
+        let next = &mut expected[usize::try_from(partition).unwrap()];
+        let rows = u64::from(round % 97);
+        let parent = numbers(*next, rows + 5000);
+        let piece = parent.slice(0, usize::try_from(rows).unwrap());
+        writer.write(partition, &piece).unwrap();
+        *next += rows;
+    }
+    rig.expect_lost(&key("j", 1, 3)).await;
+    let summaries = writer.finish().unwrap();
+    assert_eq!(summaries.len(), 40);
+    for (partition, (rows, summary)) in (0..).zip(expected.into_iter().zip(summaries)) {
+        let read = rig.read(&key("j", 1, partition)).await.unwrap();
+        assert_eq!(read[0].schema(), numbers(0, 1).schema());
+        assert_eq!((counted(&read), summary.rows), (rows, rows));
+        assert!(summary.batches <= rows / 8192 + 1, "{summary:?}");
+    }
+    rig.close().await;
+}
+
+async fn a_shuffle_keeps_every_type(rig: Rig) {
+    let batch = many_types();
+    let mut writer = rig.shuffle(&key("j", 1, 0), batch.schema(), 2);
+    for row in [0, 1, 2, 3, 2, 0] {
+        writer.write(1, &batch.slice(row, 1)).unwrap();
+    }
+    writer.finish().unwrap();
+    assert_eq!(
+        rig.read(&key("j", 1, 0)).await.unwrap(),
+        [batch.slice(0, 0)]
+    );
+    let rows = [0, 1, 2, 3, 2, 0].map(|row| batch.slice(row, 1));
+    let expected = concat_batches(&batch.schema(), &rows).unwrap();
+    let read = rig.read(&key("j", 1, 1)).await.unwrap();
+    assert_eq!(concat_batches(&batch.schema(), &read).unwrap(), expected);
+    rig.close().await;
+}
+
+/// 64 partitions of 2 MiB where 8 MiB of memory are: one file, which goes with the last who reads it.
+async fn a_shuffle_larger_than_memory_goes_on_in_one_file(rig: Rig) {
+    let mut writer = rig.shuffle(&key("j", 1, 0), numbers(0, 1).schema(), 64);
+    for round in 0..64 {
+        for partition in 0..64 {
+            writer
+                .write(partition, &numbers(round << 12, 1 << 12))
+                .unwrap();
+        }
+    }
+    assert_eq!(rig.dir.files().len(), 1);
+    let usage = rig.store.usage();
+    assert!(usage.memory_bytes <= (8 + 16) << 20, "{usage:?}");
+    writer.finish().unwrap();
+    let usage = rig.store.usage();
+    assert!(usage.memory_bytes <= 8 << 20, "{usage:?}");
+    assert!(usage.disk_bytes > 110 << 20, "{usage:?}");
+    assert_eq!(rig.dir.files().len(), 1);
+    for partition in 0..64 {
+        let read = rig.read(&key("j", 1, partition)).await.unwrap();
+        assert_eq!(counted(&read), 1 << 18);
+    }
+    let last = rig.store.get(&key("j", 1, 63)).unwrap();
+    assert_eq!(rig.store.release(&key("j", 1, 0).job), 64);
+    assert_eq!(rig.dir.files().len(), 1);
+    drop(last);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while rig.store.usage() != StoreUsage::default() {
+        assert!(Instant::now() < deadline, "{:?}", rig.store.usage());
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(rig.dir.files().len(), 0);
+    rig.close().await;
+}
+
+async fn a_shuffle_that_fails_or_is_dropped_leaves_nothing(rig: Rig) {
+    let schema = numbers(0, 1).schema();
+    let mut dropped = rig.shuffle(&key("j", 1, 0), schema.clone(), 3);
+    dropped.write(1, &numbers(0, 1 << 20)).unwrap();
+    dropped.write(2, &numbers(0, 10)).unwrap();
+    drop(dropped);
+    let mut wrong = rig.shuffle(&key("j", 1, 0), schema.clone(), 3);
+    assert!(matches!(
+        wrong.write(3, &numbers(0, 1)),
+        Err(Error::NoSuchPartition {
+            partition: 3,
+            partitions: 3
+        })
+    ));
+    assert!(matches!(wrong.finish(), Err(Error::Unfinished { .. })));
+    assert_eq!(rig.store.usage(), StoreUsage::default());
+    assert_eq!(rig.dir.files().len(), 0);
+    // One partition of the run is there already, so none of a second run's is taken.
+    let mut late = rig.shuffle(&key("j", 1, 0), schema.clone(), 3);
+    late.write(0, &numbers(0, 1)).unwrap();
+    rig.write(&key("j", 1, 2), &[numbers(0, 7)]);
+    assert!(matches!(late.finish(), Err(Error::Written { .. })));
+    rig.expect_lost(&key("j", 1, 0)).await;
+    assert_eq!(counted(&rig.read(&key("j", 1, 2)).await.unwrap()), 7);
     rig.close().await;
 }
 
@@ -589,6 +692,133 @@ conformance! {
     a_partition_is_written_once(super::MEMORY, super::DISK);
     a_byte_that_changed_on_disk_is_found(0, super::DISK);
     a_file_that_is_cut_or_gone_is_lost(0, super::DISK);
+    what_a_shuffle_wrote_comes_back_by_partition_in_order(super::MEMORY, super::DISK);
+    a_shuffle_keeps_every_type(0, super::DISK);
+    a_shuffle_larger_than_memory_goes_on_in_one_file(8 << 20, super::DISK);
+    a_shuffle_that_fails_or_is_dropped_leaves_nothing(1 << 20, super::DISK);
+}
+
+/// Words of their own in each piece: together more than 8-bit keys can count, and a large dictionary of which
+/// each partition uses a little.
+#[tokio::test]
+async fn a_shuffle_of_dictionaries_sends_the_words_that_are_used() {
+    let rig = local(MEMORY, DISK).await;
+    let words = |from: usize, keys: Vec<i8>| {
+        let words = StringArray::from_iter_values((from..from + 100).map(|n| format!("w{n}")));
+        let column = DictionaryArray::<Int8Type>::new(keys.into(), Arc::new(words));
+        RecordBatch::try_from_iter([("word", Arc::new(column) as ArrayRef)]).unwrap()
+    };
+    let mut writer = rig.shuffle(&key("j", 1, 0), words(0, vec![0]).schema(), 1);
+    let mut expected = vec![];
+    for from in (0..1000).step_by(100) {
+        writer.write(0, &words(from, (0..100).collect())).unwrap();
+        expected.extend((from..from + 100).map(|n| format!("w{n}")));
+    }
+    writer.finish().unwrap();
+    assert_eq!(
+        words_of(&rig.read(&key("j", 1, 0)).await.unwrap()),
+        expected
+    );
+
+    let large = StringArray::from_iter_values((0..100_000).map(|n| format!("{n:>100}")));
+    let keys = (0..100_i32).map(|n| n * 1000).collect::<Vec<_>>();
+    let column = DictionaryArray::<Int32Type>::new(keys.into(), Arc::new(large));
+    let batch = RecordBatch::try_from_iter([("word", Arc::new(column) as ArrayRef)]).unwrap();
+    let mut writer = rig.shuffle(&key("k", 1, 0), batch.schema(), 10);
+    for row in 0..100 {
+        let partition = u32::try_from(row % 10).unwrap();
+        writer.write(partition, &batch.slice(row, 1)).unwrap();
+    }
+    let summaries = writer.finish().unwrap();
+    let bytes: u64 = summaries.iter().map(|summary| summary.bytes).sum();
+    assert!(bytes < 100_000, "{bytes}");
+    let read = rig.read(&key("k", 1, 7)).await.unwrap();
+    let expected: Vec<_> = (0..10)
+        .map(|n| format!("{:>100}", (n * 10 + 7) * 1000))
+        .collect();
+    assert_eq!(words_of(&read), expected);
+}
+
+fn words_of(batches: &[RecordBatch]) -> Vec<String> {
+    let mut found = vec![];
+    for batch in batches {
+        let column = arrow::compute::cast(batch.column(0), &DataType::Utf8).unwrap();
+        let column = column.as_any().downcast_ref::<StringArray>().unwrap();
+        found.extend(column.iter().map(|word| word.unwrap().to_owned()));
+    }
+    found
+}
+
+/// Thousands of partitions, each with a row of every batch: slices that would keep all batches alive.
+#[test]
+fn the_buffers_of_a_shuffle_are_bounded_and_counted() {
+    let dir = TestDir::new();
+    let store = dir.store(1 << 30, DISK);
+    let run = key("j", 1, 0);
+    let mut writer = store
+        .shuffle_writer(
+            &run.job,
+            run.task,
+            run.execution,
+            numbers(0, 1).schema(),
+            4000,
+        )
+        .unwrap();
+    let empty = store.usage().memory_bytes;
+    let mut most = 0;
+    for round in 0..200 {
+        let batch = numbers(round * 4000, 4000);
+        for partition in 0..4000 {
+            let at = usize::try_from(partition).unwrap();
+            writer.write(partition, &batch.slice(at, 1)).unwrap();
+        }
+        most = most.max(store.usage().memory_bytes - empty);
+    }
+    assert!(most > 10 << 20, "{most}");
+    assert!(most <= 64 << 20, "{most}");
+    let summaries = writer.finish().unwrap();
+    assert!(summaries.iter().all(|summary| summary.rows == 200));
+    assert!(summaries.iter().all(|summary| summary.batches == 1));
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
+
+    /// Any pieces in any order: what a partition gives back is what it was given, in memory or not.
+    #[test]
+    fn any_shuffle_gives_back_what_it_was_given(
+        writes in proptest::collection::vec((0_u32..5, 0_u64..3000), 0..120),
+        memory_bytes in proptest::sample::select(vec![0, 100_000, 1 << 30]),
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let rig = local(memory_bytes, DISK).await;
+            let mut writer = rig.shuffle(&key("j", 1, 0), numbers(0, 1).schema(), 5);
+            let mut expected = [0_u64; 5];
+            for (partition, rows) in writes {
+                let next = &mut expected[usize::try_from(partition).unwrap()];
+                writer.write(partition, &numbers(*next, rows)).unwrap();
+                *next += rows;
+            }
+            let summaries = writer.finish().unwrap();
+            for (partition, rows) in (0..).zip(expected) {
+                let read = rig.read(&key("j", 1, partition)).await.unwrap();
+                assert_eq!(counted(&read), rows);
+                assert_eq!(summaries[usize::try_from(partition).unwrap()].rows, rows);
+            }
+        });
+    }
+}
+
+/// What could differ when bodies are compressed on their way.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn compressed_bodies_are_the_same_partitions() {
+    let compressed = || flight_with(16 << 20, DISK, Compress::Always);
+    rows_types_schema_and_order_come_back(compressed().await).await;
+    an_empty_partition_keeps_its_schema(compressed().await).await;
+    a_partition_larger_than_memory_goes_on_in_a_file(compressed().await).await;
+    a_reader_finishes_what_is_released_meanwhile(compressed().await).await;
+    a_byte_that_changed_on_disk_is_found(flight_with(0, DISK, Compress::Always).await).await;
 }
 
 #[test]

@@ -32,6 +32,10 @@ pub(super) enum Corrupt {
     NoSchema { found: &'static str },
     #[error("a second schema")]
     SecondSchema,
+    #[error("the stream ended inside a message")]
+    CutMessage,
+    #[error("a body that does not decompress to the length promised")]
+    Compression,
     #[error("a message that points outside its body")]
     Bounds,
     #[error("a message that uses {0}, which Swath does not write")]
@@ -181,7 +185,7 @@ fn schema_of(header: &[u8]) -> Result<Schema, Corrupt> {
     try_schema_from_flatbuffer_bytes(header).map_err(Corrupt::Arrow)
 }
 
-fn within(bytes: u64, limit: u64) -> Result<(), Corrupt> {
+pub(super) fn within(bytes: u64, limit: u64) -> Result<(), Corrupt> {
     if bytes <= limit {
         return Ok(());
     }

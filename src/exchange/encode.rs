@@ -1,51 +1,70 @@
 //! Record batches to frames, cut by rows so that no message meets a gRPC limit.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{AnyDictionaryArray, Array, ArrayRef, AsArray};
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use arrow_ipc::writer::{
     DictionaryTracker, EncodedData, IpcDataGenerator, IpcWriteContext, IpcWriteOptions,
 };
+use arrow_select::dictionary::garbage_collect_any_dictionary;
 
 use super::Error;
 use super::frame::{FRAME_BYTES_MAX, FRAME_BYTES_WANTED, FRAME_ROWS_MAX, Frame, u64_of};
 
-/// Encodes the batches of one partition; remembers the dictionaries already sent.
+/// Encodes the batches of partitions of one schema; remembers the dictionaries already sent with each.
 pub(super) struct BatchEncoder {
     schema: SchemaRef,
     options: IpcWriteOptions,
     generator: IpcDataGenerator,
-    dictionaries: DictionaryTracker,
+    dictionaries: HashMap<usize, DictionaryTracker>,
     context: IpcWriteContext,
 }
 
+/// A dictionary with more values than this for each row is cut down to the values that the rows use.
+///
+/// Otherwise a shuffle would send a large dictionary whole to each of its partitions. Smaller ones are sent as
+/// they are: the frames that follow then need not send theirs again.
+const DICTIONARY_VALUES_PER_ROW: usize = 4;
+
 impl BatchEncoder {
-    /// Returns the encoder and the frame that holds the schema.
+    /// Returns the encoder and the frame that holds the schema, with which each partition begins.
     pub(super) fn new(schema: SchemaRef) -> Result<(Self, Frame), Error> {
-        let options = IpcWriteOptions::default();
-        let generator = IpcDataGenerator::default();
-        let mut dictionaries = DictionaryTracker::new(false);
         let mut context = IpcWriteContext::default();
         context.set_reserve_scratch(true);
-        let encoded =
-            generator.schema_to_bytes_with_dictionary_tracker(&schema, &mut dictionaries, &options);
-        let frame = frame_of(encoded)?;
         let encoder = Self {
             schema,
-            options,
-            generator,
-            dictionaries,
+            options: IpcWriteOptions::default(),
+            generator: IpcDataGenerator::default(),
+            dictionaries: HashMap::new(),
             context,
         };
-        Ok((encoder, frame))
+        let (_, encoded) = encoder.begin();
+        Ok((encoder, frame_of(encoded)?))
     }
 
-    /// Encodes a batch; hands each frame and the rows in it to `sink` (a dictionary has `None`).
+    /// Begins a stream: the tracker gives the dictionaries the numbers that the schema says.
+    fn begin(&self) -> (DictionaryTracker, EncodedData) {
+        let mut tracker = DictionaryTracker::new(false);
+        let encoded = self.generator.schema_to_bytes_with_dictionary_tracker(
+            &self.schema,
+            &mut tracker,
+            &self.options,
+        );
+        (tracker, encoded)
+    }
+
+    pub(super) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// Encodes a batch of a partition; hands each frame and the rows in it to `sink` (a dictionary has `None`).
     pub(super) fn encode(
         &mut self,
+        partition: usize,
         batch: &RecordBatch,
         sink: &mut impl FnMut(Frame, Option<u64>) -> Result<(), Error>,
     ) -> Result<(), Error> {
@@ -53,10 +72,17 @@ impl BatchEncoder {
         if batch.num_rows() == 0 {
             return Ok(());
         }
-        self.cut(batch, estimate(batch), sink)
+        let mut tracker = match self.dictionaries.remove(&partition) {
+            Some(tracker) => tracker,
+            None => self.begin().0,
+        };
+        self.cut(&mut tracker, batch, estimate(batch), sink)?;
+        self.dictionaries.insert(partition, tracker);
+        Ok(())
     }
 
-    fn check(&self, batch: &RecordBatch) -> Result<(), Error> {
+    /// Refuses a batch of another schema.
+    pub(super) fn check(&self, batch: &RecordBatch) -> Result<(), Error> {
         let found = batch.schema_ref();
         if Arc::ptr_eq(found, &self.schema) || found.fields() == self.schema.fields() {
             return Ok(());
@@ -72,6 +98,7 @@ impl BatchEncoder {
     /// because what is large is shared by all rows.
     fn cut(
         &mut self,
+        tracker: &mut DictionaryTracker,
         batch: &RecordBatch,
         bytes: u64,
         sink: &mut impl FnMut(Frame, Option<u64>) -> Result<(), Error>,
@@ -79,7 +106,7 @@ impl BatchEncoder {
         let rows = batch.num_rows();
         let small = bytes <= FRAME_BYTES_WANTED && u64_of(rows) <= FRAME_ROWS_MAX;
         if rows <= 1 || small {
-            return self.encode_whole(batch, sink);
+            return self.encode_whole(tracker, batch, sink);
         }
         let half = rows / 2;
         let left = batch.slice(0, half);
@@ -87,25 +114,23 @@ impl BatchEncoder {
         let (left_bytes, right_bytes) = (estimate(&left), estimate(&right));
         let shared = left_bytes.saturating_add(right_bytes) > bytes.saturating_add(bytes / 2);
         if shared && u64_of(rows) <= FRAME_ROWS_MAX {
-            return self.encode_whole(batch, sink);
+            return self.encode_whole(tracker, batch, sink);
         }
-        self.cut(&left, left_bytes, sink)?;
-        self.cut(&right, right_bytes, sink)
+        self.cut(tracker, &left, left_bytes, sink)?;
+        self.cut(tracker, &right, right_bytes, sink)
     }
 
     fn encode_whole(
         &mut self,
+        tracker: &mut DictionaryTracker,
         batch: &RecordBatch,
         sink: &mut impl FnMut(Frame, Option<u64>) -> Result<(), Error>,
     ) -> Result<(), Error> {
         let rows = u64_of(batch.num_rows());
         let batch = compact(batch)?;
-        let (dictionaries, encoded) = self.generator.encode(
-            &batch,
-            &mut self.dictionaries,
-            &self.options,
-            &mut self.context,
-        )?;
+        let (dictionaries, encoded) =
+            self.generator
+                .encode(&batch, tracker, &self.options, &mut self.context)?;
         for dictionary in dictionaries {
             sink(frame_of(dictionary)?, None)?;
         }
@@ -127,52 +152,71 @@ fn frame_of(encoded: EncodedData) -> Result<Frame, Error> {
 }
 
 /// Estimates the bytes of an encoded batch.
-fn estimate(batch: &RecordBatch) -> u64 {
+pub(super) fn estimate(batch: &RecordBatch) -> u64 {
     batch.columns().iter().map(column_bytes).sum()
 }
 
 fn column_bytes(column: &ArrayRef) -> u64 {
-    let views = match column.data_type() {
-        DataType::Utf8View => Some(column.as_string_view().views()),
-        DataType::BinaryView => Some(column.as_binary_view().views()),
-        _ => None,
-    };
-    match views {
-        // The low 32 bits of a view are the length of the value; up to 12 bytes live in the view itself.
-        Some(views) => views
-            .iter()
-            .map(|view| view & u128::from(u32::MAX))
-            .map(|length| 16 + if length > 12 { length } else { 0 })
-            .map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX))
-            .sum(),
-        None => column
-            .to_data()
-            .get_slice_memory_size()
-            .map_or_else(|_| u64_of(column.get_array_memory_size()), u64_of),
+    match column.data_type() {
+        DataType::Utf8View => views_bytes(column.as_string_view().views()),
+        DataType::BinaryView => views_bytes(column.as_binary_view().views()),
+        DataType::Dictionary(..) => dictionary_bytes(column.as_any_dictionary()),
+        _ => slice_bytes(column),
     }
 }
 
-/// Copies views whose values lie in larger buffers: the IPC writer would send those buffers whole with
-/// every frame.
-fn compact(batch: &RecordBatch) -> Result<RecordBatch, Error> {
-    let is_view = |column: &ArrayRef| {
-        matches!(
-            column.data_type(),
-            DataType::Utf8View | DataType::BinaryView
-        )
-    };
-    if !batch.columns().iter().any(is_view) {
-        return Ok(batch.clone());
-    }
-    let columns = batch
-        .columns()
+fn slice_bytes(column: &dyn Array) -> u64 {
+    column
+        .to_data()
+        .get_slice_memory_size()
+        .map_or_else(|_| u64_of(column.get_array_memory_size()), u64_of)
+}
+
+/// The low 32 bits of a view are the length of the value; up to 12 bytes live in the view itself.
+fn views_bytes(views: &[u128]) -> u64 {
+    views
         .iter()
-        .map(|column| match column.data_type() {
+        .map(|view| view & u128::from(u32::MAX))
+        .map(|length| 16 + if length > 12 { length } else { 0 })
+        .map(|bytes| u64::try_from(bytes).unwrap_or(u64::MAX))
+        .sum()
+}
+
+fn dictionary_bytes(dictionary: &dyn AnyDictionaryArray) -> u64 {
+    let values = dictionary.values();
+    let mut values_bytes = column_bytes(values);
+    if is_oversized(dictionary) {
+        let rows = u64_of(dictionary.len());
+        values_bytes = values_bytes / u64_of(values.len()).max(1) * rows;
+    }
+    slice_bytes(dictionary.keys()).saturating_add(values_bytes)
+}
+
+fn is_oversized(dictionary: &dyn AnyDictionaryArray) -> bool {
+    let wanted = dictionary.len().saturating_mul(DICTIONARY_VALUES_PER_ROW);
+    dictionary.values().len() > wanted
+}
+
+/// Cuts columns down to what their rows use, where the IPC writer would send all that they were cut from: the
+/// buffers behind views, and the values of large dictionaries.
+pub(super) fn compact(batch: &RecordBatch) -> Result<RecordBatch, Error> {
+    let columns = batch.columns().iter().map(|column| {
+        Ok(match column.data_type() {
             DataType::Utf8View => Arc::new(column.as_string_view().gc()) as ArrayRef,
             DataType::BinaryView => Arc::new(column.as_binary_view().gc()) as ArrayRef,
+            DataType::Dictionary(..) if is_oversized(column.as_any_dictionary()) => {
+                garbage_collect_any_dictionary(column.as_any_dictionary())?
+            }
             _ => Arc::clone(column),
-        });
-    Ok(RecordBatch::try_new(batch.schema(), columns.collect())?)
+        })
+    });
+    let columns = columns.collect::<Result<_, ArrowError>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(
+        batch.schema(),
+        columns,
+        &options,
+    )?)
 }
 
 #[cfg(test)]
@@ -188,7 +232,7 @@ mod tests {
         let (mut encoder, _) = BatchEncoder::new(Arc::clone(&schema)).unwrap();
         let batch = RecordBatch::try_new(schema, vec![column]).unwrap();
         let mut frames = vec![];
-        encoder.encode(&batch, &mut |frame, rows| {
+        encoder.encode(0, &batch, &mut |frame, rows| {
             frames.extend(rows.map(|rows| (rows, frame.bytes())));
             Ok(())
         })?;

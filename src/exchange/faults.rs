@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{
-    ArrayRef, BinaryArray, DictionaryArray, RecordBatch, StringArray, StringViewArray,
+    ArrayRef, BinaryArray, DictionaryArray, Float64Array, RecordBatch, StringArray, StringViewArray,
 };
 use arrow::datatypes::Int32Type;
 use arrow_flight::flight_service_client::FlightServiceClient;
@@ -24,7 +24,8 @@ use tonic::{Code, Status};
 
 use super::conformance::{TestDir, counted, flight, key, numbers, serve, worker};
 use super::encode::BatchEncoder;
-use super::flight::server::{self, DataStream, Service, trailer_data};
+use super::flight::server::{self, DataStream, trailer_data};
+use super::flight::service::Service;
 use super::frame::{FRAME_BYTES_MAX, Frame, Tally, Trailer};
 use super::*;
 
@@ -36,7 +37,7 @@ fn encoded(batches: &[RecordBatch]) -> (Vec<FlightData>, Trailer) {
     tally.sum(&frames[0]);
     for batch in batches {
         encoder
-            .encode(batch, &mut |frame, rows| {
+            .encode(0, batch, &mut |frame, rows| {
                 tally.sum(&frame);
                 rows.into_iter().for_each(|rows| tally.count(rows));
                 frames.push(frame);
@@ -88,10 +89,7 @@ async fn lost_within(idle_timeout: Duration, messages: Vec<FlightData>, then: Th
                 .boxed(),
         })
     };
-    let service = Service {
-        open,
-        health: Vec::new,
-    };
+    let service = Service::new(open, Vec::new, None);
     let shutdown = CancellationToken::new();
     let config = FlightConfig {
         grace: Duration::ZERO,
@@ -405,10 +403,7 @@ async fn no_more_streams_are_open_at_once_than_allowed() {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let writer = worker("writer", 1, &listener.local_addr().unwrap().to_string());
-    let service = Service {
-        open: answer,
-        health: Vec::new,
-    };
+    let service = Service::new(answer, Vec::new, None);
     let shutdown = CancellationToken::new();
     let serving = server::serve(listener, service, shutdown.clone(), FlightConfig::default());
     let serving = tokio::spawn(serving);
@@ -462,7 +457,7 @@ async fn bytes_that_are_no_message_are_lost() {
 async fn a_message_past_the_limit_is_refused_before_it_is_read() {
     // The first passes our limit and not that of gRPC, the second passes both.
     let (messages, _) = encoded(&[numbers(0, 1)]);
-    for (bytes, part) in [(FRAME_BYTES_MAX, "more than"), (256 << 20, "too large")] {
+    for (bytes, part) in [(FRAME_BYTES_MAX, "more than"), (256 << 20, "more than")] {
         let large = FlightData {
             data_body: vec![0; usize::try_from(bytes).unwrap()].into(),
             ..messages[0].clone()
@@ -586,6 +581,7 @@ async fn a_server_that_came_back_is_found_again() {
     let second = tokio::spawn(FlightServer::serve(
         listener,
         Arc::clone(&store),
+        None,
         shutdown.clone(),
         FlightConfig::default(),
     ));
@@ -672,4 +668,30 @@ async fn messages_stay_far_below_the_limit_and_the_rest_of_flight_is_refused() {
     let usage: StoreUsage = serde_json::from_slice(&answer[0].body).unwrap();
     assert_eq!(usage, rig.store.usage());
     assert_eq!(usage.partitions, 1);
+}
+
+/// Only who asks gets compressed bodies: other clients would not know what to do with them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bodies_are_compressed_for_readers_that_ask() {
+    let rig = flight(1 << 30, 0).await;
+    let zeros: ArrayRef = Arc::new(Float64Array::from(vec![0.0; 1 << 20]));
+    let batch = RecordBatch::try_from_iter([("zero", zeros)]).unwrap();
+    rig.write(&key("j", 1, 0), &[batch]);
+    let flight = format!("http://{}", rig.worker.flight);
+    let endpoint = Endpoint::from_shared(flight).unwrap();
+    let mut client = FlightServiceClient::new(endpoint.connect().await.unwrap());
+    for (asks, at_most) in [(false, 9 << 20), (true, 100 << 10)] {
+        let mut request = tonic::Request::new(Ticket {
+            ticket: crate::wire::encode(&key("j", 1, 0)).unwrap(),
+        });
+        if asks {
+            let headers = request.metadata_mut();
+            headers.insert("swath-accept-body", "lz4".parse().unwrap());
+        }
+        let messages = client.do_get(request).await.unwrap().into_inner();
+        let messages: Vec<_> = messages.try_collect().await.unwrap();
+        let bytes: usize = messages.iter().map(|message| message.data_body.len()).sum();
+        assert!(bytes <= at_most, "{bytes} bytes, asked: {asks}");
+        assert_eq!(bytes > 8 << 20, !asks, "{bytes} bytes, asked: {asks}");
+    }
 }

@@ -17,8 +17,8 @@ pub(super) const FRAME_BYTES_MAX: u64 = 255 << 20;
 /// The most rows that a frame may have.
 pub(super) const FRAME_ROWS_MAX: u64 = i32::MAX as u64;
 
-/// The limit of a gRPC message, on both sides.
-pub(super) const MESSAGE_BYTES_MAX: usize = 256 << 20;
+/// The longest gRPC message that is read.
+pub(super) const MESSAGE_BYTES_MAX: u64 = 256 << 20;
 
 /// An Arrow IPC message: its flatbuffer, and the buffers that it speaks of.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,6 +49,18 @@ pub(super) struct Trailer {
     pub(super) batches: u64,
     /// XXH3-64 of the headers and bodies of all frames, in their order.
     pub(super) checksum: u64,
+}
+
+/// What Flight's metadata of a message says; other clients need not read it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) enum Note {
+    /// There is nothing else in this message, and nothing follows.
+    Trailer(Trailer),
+    /// The body is compressed, for a reader that asked for it.
+    Lz4 {
+        /// Its length before.
+        body_bytes: u64,
+    },
 }
 
 /// Counts and sums the frames of a stream, on the side that writes and on the side that reads.

@@ -10,8 +10,8 @@
 //!                                       └─► flight::server ─► flight::client ─► read    a peer
 //! ```
 //!
-//! It does not know jobs or plans, it never makes a lost partition again, and it does not compress: what is
-//! worth compressing (tiles) comes compressed.
+//! It does not know jobs or plans (whom to ask for a job's result is a [`ResultDirectory`]), and it never makes a
+//! lost partition again. What is stored is not compressed; what goes to another host is ([`Compress`]).
 
 pub mod address;
 #[cfg(test)]
@@ -23,6 +23,7 @@ mod faults;
 pub mod flight;
 mod frame;
 mod read;
+pub mod results;
 pub mod store;
 
 use arrow::record_batch::RecordBatch;
@@ -30,9 +31,11 @@ use async_trait::async_trait;
 use futures::stream::BoxStream;
 
 pub use address::{PartitionAddress, PartitionKey};
-pub use flight::{FetchConfig, FlightConfig, FlightExchange, FlightServer};
+pub use flight::{Compress, FetchConfig, FlightConfig, FlightExchange, FlightServer};
+pub use results::{ResultDirectory, TableResult};
 pub use store::{
-    PartitionStore, PartitionSummary, PartitionWriter, StoreConfig, StoreUsage, StoredPartition,
+    PartitionStore, PartitionSummary, PartitionWriter, ShuffleWriter, StoreConfig, StoreUsage,
+    StoredPartition,
 };
 
 use crate::job::FailureClass;
@@ -111,6 +114,14 @@ pub enum Error {
         /// The partition.
         key: Box<PartitionKey>,
     },
+    /// A batch was written to a partition that its writer has not got.
+    #[error("partition {partition} of a shuffle of {partitions} partitions")]
+    NoSuchPartition {
+        /// The number given.
+        partition: u32,
+        /// How many there are, numbered from 0.
+        partitions: u32,
+    },
     /// The Flight server failed.
     #[error("the Flight server failed")]
     Serve {
@@ -130,7 +141,7 @@ impl Error {
             | Self::Written { .. }
             | Self::Unfinished { .. }
             | Self::Serve { .. } => FailureClass::Retry { after_ms: None },
-            Self::RowTooLarge { .. } => FailureClass::Fatal,
+            Self::RowTooLarge { .. } | Self::NoSuchPartition { .. } => FailureClass::Fatal,
         }
     }
 }

@@ -10,6 +10,8 @@ mod common;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod flight;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 mod nats;

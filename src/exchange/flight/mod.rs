@@ -1,8 +1,12 @@
 //! Partitions over Arrow Flight: a server before the store, and the exchange that fetches from it.
 //!
-//! - [`server`] answers `DoGet` with the stored frames and a trailer; `socket` ends its connections.
+//! - [`server`] answers `DoGet` with the stored frames and a trailer; `service` answers the rest of Flight;
+//!   `socket` ends connections.
 //! - [`client`] is the [`super::Exchange`]; `governor` says when it may open a stream, `pool` on which
 //!   connection.
+//! - `body` writes the messages and `messages` reads them, both without the copies that a general gRPC
+//!   library makes. They are plain Flight all the same: any client may read, and any server be read.
+//! - `lz4` makes bodies smaller between hosts, for readers that ask for it.
 //!
 //! # Memory of a reader
 //! A stream holds at most what its HTTP/2 window lets the peer send ahead, and the message being put together.
@@ -10,13 +14,17 @@
 //! while the charges fit into [`FetchConfig::bytes_in_flight`]. A connection never carries more streams than its own
 //! window has room for: one whose reader sleeps cannot starve the others.
 
+mod body;
 pub mod client;
 mod governor;
+mod lz4;
+mod messages;
 mod pool;
 pub mod server;
+pub(super) mod service;
 mod socket;
 
-pub use client::{FetchConfig, FlightExchange};
+pub use client::{Compress, FetchConfig, FlightExchange};
 pub use server::{FlightConfig, FlightServer};
 
 /// HTTP/2 frames, in bytes: the fewer the better, with messages of 1 MiB.

@@ -4,13 +4,11 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use arrow_flight::flight_service_client::FlightServiceClient;
 use tokio::time::{Instant, timeout};
 use tonic::transport::{Channel, Endpoint};
 
 use super::HTTP2_FRAME_BYTES;
 use super::client::FetchConfig;
-use crate::exchange::frame::MESSAGE_BYTES_MAX;
 
 /// A connection without a stream is closed after this time.
 const IDLE: Duration = Duration::from_secs(60);
@@ -44,7 +42,7 @@ struct State {
 #[derive(Debug)]
 struct Connection {
     id: u64,
-    client: FlightServiceClient<Channel>,
+    channel: Channel,
     streams: usize,
     idle_since: Instant,
 }
@@ -68,7 +66,6 @@ impl Pool {
             return Ok(lease);
         }
         let channel = self.connect(peer).await?;
-        let client = FlightServiceClient::new(channel).max_decoding_message_size(MESSAGE_BYTES_MAX);
         let mut state = self.lock();
         let id = state.next_id;
         state.next_id += 1;
@@ -78,11 +75,11 @@ impl Pool {
             .or_default()
             .push(Connection {
                 id,
-                client: client.clone(),
+                channel: channel.clone(),
                 streams: 1,
                 idle_since: Instant::now(),
             });
-        Ok(self.lease_of(peer, id, client))
+        Ok(self.lease_of(peer, id, channel))
     }
 
     /// Takes the fullest connection that has a place, so that the others can become idle.
@@ -96,22 +93,17 @@ impl Pool {
             .filter(|connection| connection.streams < self.streams_per_connection)
             .max_by_key(|connection| connection.streams)?;
         connection.streams += 1;
-        let (id, client) = (connection.id, connection.client.clone());
+        let (id, channel) = (connection.id, connection.channel.clone());
         drop(state);
-        Some(self.lease_of(peer, id, client))
+        Some(self.lease_of(peer, id, channel))
     }
 
-    fn lease_of(
-        self: &Arc<Self>,
-        peer: &Arc<str>,
-        id: u64,
-        client: FlightServiceClient<Channel>,
-    ) -> Lease {
+    fn lease_of(self: &Arc<Self>, peer: &Arc<str>, id: u64, channel: Channel) -> Lease {
         Lease {
             pool: Arc::clone(self),
             peer: Arc::clone(peer),
             id,
-            client,
+            channel,
         }
     }
 
@@ -154,7 +146,7 @@ pub(super) struct Lease {
     pool: Arc<Pool>,
     peer: Arc<str>,
     id: u64,
-    pub(super) client: FlightServiceClient<Channel>,
+    pub(super) channel: Channel,
 }
 
 impl Lease {

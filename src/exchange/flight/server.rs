@@ -1,31 +1,28 @@
-//! The Flight server before a store: `DoGet` of a partition, and a health action.
+//! The Flight server before a store: connections, and the stream of a partition.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow_flight::flight_service_server::{FlightService, FlightServiceServer};
-use arrow_flight::{
-    Action, ActionType, Criteria, Empty, FlightData, FlightDescriptor, FlightInfo,
-    HandshakeRequest, HandshakeResponse, PollInfo, PutResult, SchemaResult, Ticket,
-};
+use arrow_flight::{FlightData, Ticket};
 use futures::stream::{self, BoxStream, Stream, StreamExt};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
+use tonic::Status;
 use tonic::transport::Server;
-use tonic::{Request, Response, Status, Streaming, async_trait};
 use tracing::{debug, warn};
 
 use super::HTTP2_FRAME_BYTES;
+use super::service::{Front, Service};
 use super::socket::Socket;
-use crate::exchange::frame::{MESSAGE_BYTES_MAX, Piece, Trailer};
+use crate::exchange::frame::{Note, Piece, Trailer};
 use crate::exchange::store::PartitionStore;
-use crate::exchange::{Error, PartitionKey};
+use crate::exchange::{Error, PartitionKey, ResultDirectory};
 use crate::job::failure::chain;
 use crate::wire;
 
-/// The longest request taken: tickets are under 200 bytes.
-const REQUEST_BYTES_MAX: usize = 64 << 10;
+/// The path of the method that streams a partition.
+pub(super) const DO_GET: &str = "/arrow.flight.protocol.FlightService/DoGet";
 
 /// Says how partitions are served.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,19 +56,23 @@ pub struct FlightServer;
 impl FlightServer {
     /// Serves until `shutdown`, then up to [`FlightConfig::grace`] longer; returns when all connections ended.
     ///
+    /// With `results` it says of a job where its result is, so that any Flight client can read it.
+    ///
     /// # Errors
     /// [`Error::Serve`] when the server cannot go on.
     pub async fn serve(
         listener: TcpListener,
         store: Arc<PartitionStore>,
+        results: Option<Arc<dyn ResultDirectory>>,
         shutdown: CancellationToken,
         config: FlightConfig,
     ) -> Result<(), Error> {
         let usage_store = Arc::clone(&store);
-        let service = Service {
-            open: move |ticket: &Ticket| open(&store, ticket),
-            health: move || serde_json::to_vec(&usage_store.usage()).unwrap_or_default(),
-        };
+        let service = Service::new(
+            move |ticket| open(&store, ticket),
+            move || serde_json::to_vec(&usage_store.usage()).unwrap_or_default(),
+            results,
+        );
         serve(listener, service, shutdown, config).await
     }
 }
@@ -90,7 +91,10 @@ fn open(store: &PartitionStore, ticket: &Ticket) -> Result<DataStream, Status> {
     Ok(pieces.map(move |piece| data_of(piece, &key)).boxed())
 }
 
-fn data_of(piece: Result<Piece, Error>, key: &PartitionKey) -> Result<FlightData, Status> {
+pub(super) fn data_of(
+    piece: Result<Piece, Error>,
+    key: &PartitionKey,
+) -> Result<FlightData, Status> {
     let piece = piece.and_then(|piece| match piece {
         Piece::Frame(frame) => Ok(FlightData {
             data_header: frame.header,
@@ -107,7 +111,7 @@ fn data_of(piece: Result<Piece, Error>, key: &PartitionKey) -> Result<FlightData
 }
 
 pub(in crate::exchange) fn trailer_data(trailer: &Trailer) -> Result<FlightData, Error> {
-    let source = wire::encode(trailer);
+    let source = wire::encode(&Note::Trailer(*trailer));
     Ok(FlightData {
         app_metadata: source.map_err(|error| Error::Serve {
             source: Box::new(error),
@@ -117,15 +121,12 @@ pub(in crate::exchange) fn trailer_data(trailer: &Trailer) -> Result<FlightData,
 }
 
 /// Serves a service until `shutdown`; see [`FlightServer::serve`].
-pub(in crate::exchange) async fn serve<O: Open, H: Health>(
+pub(in crate::exchange) async fn serve(
     listener: TcpListener,
-    service: Service<O, H>,
+    service: Service,
     shutdown: CancellationToken,
     config: FlightConfig,
 ) -> Result<(), Error> {
-    let service = FlightServiceServer::new(service)
-        .max_decoding_message_size(REQUEST_BYTES_MAX)
-        .max_encoding_message_size(MESSAGE_BYTES_MAX);
     let severed = CancellationToken::new();
     let incoming = accept(listener, severed.clone(), config.connections_max);
     let serving = Server::builder()
@@ -133,7 +134,7 @@ pub(in crate::exchange) async fn serve<O: Open, H: Health>(
         .max_concurrent_streams(config.streams_per_connection)
         .http2_keepalive_interval(Some(config.keepalive))
         .http2_keepalive_timeout(Some(config.keepalive))
-        .add_service(service)
+        .add_service(Front::new(service))
         .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
     let sever = async {
         shutdown.cancelled().await;
@@ -168,102 +169,4 @@ fn accept(
             Some((socket, (listener, severed)))
         }
     })
-}
-
-/// Answers a ticket.
-pub(in crate::exchange) trait Open:
-    Fn(&Ticket) -> Result<DataStream, Status> + Send + Sync + 'static
-{
-}
-
-impl<F: Fn(&Ticket) -> Result<DataStream, Status> + Send + Sync + 'static> Open for F {}
-
-/// Answers the health action.
-pub(in crate::exchange) trait Health:
-    Fn() -> Vec<u8> + Send + Sync + 'static
-{
-}
-
-impl<F: Fn() -> Vec<u8> + Send + Sync + 'static> Health for F {}
-
-/// The part of Flight that the exchange speaks.
-pub(in crate::exchange) struct Service<O, H> {
-    pub(in crate::exchange) open: O,
-    pub(in crate::exchange) health: H,
-}
-
-type Answer<T> = Result<Response<T>, Status>;
-type AnswerStream<T> = BoxStream<'static, Result<T, Status>>;
-
-fn not_offered<T>(what: &str) -> Answer<T> {
-    Err(Status::unimplemented(format!(
-        "a Swath worker does not offer {what}; it offers DoGet of partitions and the action 'health'"
-    )))
-}
-
-#[async_trait]
-impl<O: Open, H: Health> FlightService for Service<O, H> {
-    type HandshakeStream = AnswerStream<HandshakeResponse>;
-    type ListFlightsStream = AnswerStream<FlightInfo>;
-    type DoGetStream = DataStream;
-    type DoPutStream = AnswerStream<PutResult>;
-    type DoExchangeStream = AnswerStream<FlightData>;
-    type DoActionStream = AnswerStream<arrow_flight::Result>;
-    type ListActionsStream = AnswerStream<ActionType>;
-
-    async fn do_get(&self, request: Request<Ticket>) -> Answer<DataStream> {
-        (self.open)(request.get_ref()).map(Response::new)
-    }
-
-    /// Answers `health` with the usage of the store, as JSON.
-    async fn do_action(&self, request: Request<Action>) -> Answer<Self::DoActionStream> {
-        if request.get_ref().r#type != "health" {
-            return not_offered("this action");
-        }
-        let body = (self.health)().into();
-        let answer = Ok(arrow_flight::Result { body });
-        Ok(Response::new(stream::iter([answer]).boxed()))
-    }
-
-    async fn list_actions(&self, _: Request<Empty>) -> Answer<Self::ListActionsStream> {
-        let health = ActionType {
-            r#type: "health".to_owned(),
-            description: "what the partition store holds, as JSON".to_owned(),
-        };
-        Ok(Response::new(stream::iter([Ok(health)]).boxed()))
-    }
-
-    async fn handshake(
-        &self,
-        _: Request<Streaming<HandshakeRequest>>,
-    ) -> Answer<Self::HandshakeStream> {
-        not_offered("Handshake")
-    }
-
-    async fn list_flights(&self, _: Request<Criteria>) -> Answer<Self::ListFlightsStream> {
-        not_offered("ListFlights")
-    }
-
-    async fn get_flight_info(&self, _: Request<FlightDescriptor>) -> Answer<FlightInfo> {
-        not_offered("GetFlightInfo")
-    }
-
-    async fn poll_flight_info(&self, _: Request<FlightDescriptor>) -> Answer<PollInfo> {
-        not_offered("PollFlightInfo")
-    }
-
-    async fn get_schema(&self, _: Request<FlightDescriptor>) -> Answer<SchemaResult> {
-        not_offered("GetSchema")
-    }
-
-    async fn do_put(&self, _: Request<Streaming<FlightData>>) -> Answer<Self::DoPutStream> {
-        not_offered("DoPut")
-    }
-
-    async fn do_exchange(
-        &self,
-        _: Request<Streaming<FlightData>>,
-    ) -> Answer<Self::DoExchangeStream> {
-        not_offered("DoExchange")
-    }
 }

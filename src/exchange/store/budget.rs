@@ -58,6 +58,16 @@ impl Reservation {
         }
         grown
     }
+
+    /// Reserves more, past the limit if need be.
+    pub(super) fn grow_past(&mut self, bytes: u64) {
+        self.budget.used.fetch_add(bytes, Ordering::Relaxed);
+        self.bytes += bytes;
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
 }
 
 impl Drop for Reservation {
@@ -83,5 +93,10 @@ mod tests {
         drop(first);
         assert_eq!(budget.used(), 4);
         assert!(second.grow(6));
+        second.grow_past(5);
+        assert_eq!((budget.used(), second.bytes()), (15, 15));
+        assert!(!second.grow(0));
+        drop(second);
+        assert_eq!(budget.used(), 0);
     }
 }

@@ -1,28 +1,63 @@
-//! The file of a partition: frames one after the other, each behind its two lengths.
+//! The file of a run: frames of all its partitions one after the other, in the order in which they came.
+//!
+//! Where each frame lies is kept in memory, with its partition. Every header and body begins on a multiple of
+//! 64 bytes, so that what is read needs no copy to be decoded.
 
 use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use futures::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures::stream::{self, Stream, TryStreamExt};
 use tracing::warn;
 
 use super::Error;
+use super::budget::Reservation;
 use super::folder::failed;
 use crate::exchange::frame::{Frame, u64_of};
 
-/// Bytes that a frame takes in a file beside its own.
-pub(super) const LENGTHS_BYTES: u64 = 8;
-
 /// Bytes read at a time; a piece ends with the frame that passes it.
 const READ_BYTES: u64 = 2 << 20;
+
+const ALIGNMENT: usize = 64;
+
+/// Where a frame lies in its file.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place {
+    offset: u64,
+    header_bytes: u32,
+    body_bytes: u32,
+}
+
+impl Place {
+    fn body(&self) -> u64 {
+        aligned(u64::from(self.header_bytes))
+    }
+
+    fn bytes(&self) -> u64 {
+        self.body() + aligned(u64::from(self.body_bytes))
+    }
+
+    fn end(&self) -> u64 {
+        self.offset.saturating_add(self.bytes())
+    }
+}
+
+fn aligned(bytes: u64) -> u64 {
+    bytes.next_multiple_of(u64_of(ALIGNMENT))
+}
+
+/// Returns the bytes that a frame takes in a file.
+pub(super) fn bytes_of(frame: &Frame) -> u64 {
+    aligned(u64_of(frame.header.len())) + aligned(u64_of(frame.body.len()))
+}
 
 /// A file that is removed when the last who reads it is done.
 #[derive(Debug)]
 pub(super) struct DiskFile {
     path: PathBuf,
-    bytes: u64,
+    held: Reservation,
 }
 
 impl Drop for DiskFile {
@@ -36,29 +71,46 @@ impl Drop for DiskFile {
     }
 }
 
-/// Writes a partition's file; dropped unfinished, it leaves none.
+/// Writes a run's file; dropped unfinished, it leaves none.
 pub(super) struct DiskWriter {
     file: BufWriter<File>,
     disk: DiskFile,
+    end: u64,
 }
 
 impl DiskWriter {
-    pub(super) fn create(path: PathBuf) -> Result<Self, Error> {
+    pub(super) fn create(path: PathBuf, held: Reservation) -> Result<Self, Error> {
         let file = File::create_new(&path).map_err(failed(&path))?;
         Ok(Self {
             file: BufWriter::with_capacity(64 << 10, file),
-            disk: DiskFile { path, bytes: 0 },
+            disk: DiskFile { path, held },
+            end: 0,
         })
     }
 
-    pub(super) fn write(&mut self, frame: &Frame) -> Result<(), Error> {
-        let file = &mut self.file;
-        write_frame(file, frame).map_err(failed(&self.disk.path))?;
-        self.disk.bytes = self
-            .disk
-            .bytes
-            .saturating_add(LENGTHS_BYTES + frame.bytes());
-        Ok(())
+    /// Reserves room on the disk; says whether there was any.
+    pub(super) fn reserve(&mut self, bytes: u64) -> bool {
+        self.disk.held.grow(bytes)
+    }
+
+    pub(super) fn write(&mut self, frame: &Frame) -> Result<Place, Error> {
+        let place = self.append(frame).map_err(failed(&self.disk.path))?;
+        self.end = place.end();
+        Ok(place)
+    }
+
+    fn append(&mut self, frame: &Frame) -> io::Result<Place> {
+        for part in [&frame.header, &frame.body] {
+            self.file.write_all(part)?;
+            let padding = part.len().next_multiple_of(ALIGNMENT) - part.len();
+            self.file
+                .write_all([0; ALIGNMENT].get(..padding).unwrap_or_default())?;
+        }
+        Ok(Place {
+            offset: self.end,
+            header_bytes: u32::try_from(frame.header.len()).map_err(io::Error::other)?,
+            body_bytes: u32::try_from(frame.body.len()).map_err(io::Error::other)?,
+        })
     }
 
     /// Hands everything to the system. Nothing is synced: a partition that a power cut takes is made again.
@@ -68,31 +120,24 @@ impl DiskWriter {
     }
 }
 
-fn write_frame(file: &mut impl Write, frame: &Frame) -> io::Result<()> {
-    for part in [&frame.header, &frame.body] {
-        let length = u32::try_from(part.len()).map_err(io::Error::other)?;
-        file.write_all(&length.to_le_bytes())?;
-    }
-    file.write_all(&frame.header)?;
-    file.write_all(&frame.body)
-}
-
 impl DiskFile {
-    /// Reads the frames in order, some at a time, on threads that may block; one read is always ahead.
+    /// Reads the frames at `places`, some at a time, on threads that may block; one read is always ahead.
     ///
     /// `keep` is kept until the last frame is read.
     pub(super) fn frames<K: Send + Sync + 'static>(
         &self,
+        places: Arc<[Place]>,
         keep: K,
     ) -> impl Stream<Item = Result<Frame, Error>> + Send + use<K> {
-        let (path, bytes) = (self.path.clone(), self.bytes);
-        let first = tokio::task::spawn_blocking(move || DiskReader::open(path, bytes)?.next());
+        let path = self.path.clone();
+        let first = tokio::task::spawn_blocking(move || DiskReader::open(path, places)?.next());
         let pieces = stream::try_unfold((first, keep), |(read, keep)| async move {
             let Some((frames, reader)) = read.await.map_err(stopped)?? else {
                 return Ok::<_, Error>(None);
             };
             let next = tokio::task::spawn_blocking(move || reader.next());
-            Ok(Some((stream::iter(frames).map(Ok), (next, keep))))
+            let frames = stream::iter(frames.into_iter().map(Ok));
+            Ok(Some((frames, (next, keep))))
         });
         pieces.try_flatten()
     }
@@ -107,66 +152,114 @@ fn stopped(error: tokio::task::JoinError) -> Error {
 
 struct DiskReader {
     path: PathBuf,
-    file: BufReader<File>,
-    left: u64,
+    file: File,
+    places: Arc<[Place]>,
+    next: usize,
 }
 
 impl DiskReader {
-    fn open(path: PathBuf, bytes: u64) -> Result<Self, Error> {
+    fn open(path: PathBuf, places: Arc<[Place]>) -> Result<Self, Error> {
         let file = File::open(&path).map_err(failed(&path))?;
         Ok(Self {
             path,
-            file: BufReader::with_capacity(64 << 10, file),
-            left: bytes,
+            file,
+            places,
+            next: 0,
         })
     }
 
     fn next(mut self) -> Result<Option<(Vec<Frame>, Self)>, Error> {
         let mut frames = vec![];
         let mut bytes = 0;
-        while self.left > 0 && bytes < READ_BYTES {
-            let frame = read_frame(&mut self.file, self.left).map_err(failed(&self.path))?;
-            let taken = LENGTHS_BYTES + frame.bytes();
-            self.left = self.left.saturating_sub(taken);
-            bytes += taken;
-            frames.push(frame);
+        while bytes < READ_BYTES {
+            let left = self.places.get(self.next..).unwrap_or_default();
+            let places = together(left, READ_BYTES - bytes);
+            if places.is_empty() {
+                break;
+            }
+            bytes += places.iter().map(Place::bytes).sum::<u64>();
+            self.next += places.len();
+            read(&mut self.file, places, &mut frames).map_err(failed(&self.path))?;
         }
         Ok((!frames.is_empty()).then_some((frames, self)))
     }
 }
 
-fn read_frame(file: &mut impl Read, left: u64) -> io::Result<Frame> {
-    let header_bytes = read_length(file)?;
-    let body_bytes = read_length(file)?;
-    if LENGTHS_BYTES + header_bytes + body_bytes > left {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            "a frame that is longer than what is left of its file",
-        ));
+/// Returns the first places that lie one behind the other, until `bytes` are reached.
+fn together(places: &[Place], bytes: u64) -> &[Place] {
+    let mut sum = 0;
+    let mut count = 0;
+    let mut end = None;
+    for place in places {
+        if sum >= bytes || end.is_some_and(|end| end != place.offset) {
+            break;
+        }
+        sum += place.bytes();
+        end = Some(place.end());
+        count += 1;
     }
-    Ok(Frame {
-        header: read_part(file, header_bytes)?,
-        body: read_part(file, body_bytes)?,
-    })
+    places.get(..count).unwrap_or_default()
 }
 
-fn read_length(file: &mut impl Read) -> io::Result<u64> {
-    let mut length = [0; 4];
-    file.read_exact(&mut length)?;
-    Ok(u64::from(u32::from_le_bytes(length)))
+/// Reads adjacent frames at once.
+fn read(file: &mut File, places: &[Place], frames: &mut Vec<Frame>) -> io::Result<()> {
+    let Some(first) = places.first() else {
+        return Ok(());
+    };
+    let bytes = places.iter().map(Place::bytes).sum();
+    file.seek(SeekFrom::Start(first.offset))?;
+    let bytes = read_exactly(file, bytes)?;
+    for place in places {
+        let header = place.offset - first.offset;
+        frames.push(Frame {
+            header: part(&bytes, header, place.header_bytes)?,
+            body: part(&bytes, header + place.body(), place.body_bytes)?,
+        });
+    }
+    Ok(())
 }
 
-fn read_part(file: &mut impl Read, bytes: u64) -> io::Result<Bytes> {
+fn read_exactly(file: &mut File, bytes: u64) -> io::Result<Bytes> {
     let capacity = usize::try_from(bytes).map_err(io::Error::other)?;
-    let mut part = Vec::with_capacity(capacity);
-    file.take(bytes).read_to_end(&mut part)?;
-    if u64_of(part.len()) != bytes {
+    let mut read = Vec::with_capacity(capacity);
+    file.take(bytes).read_to_end(&mut read)?;
+    if read.len() != capacity {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(part.into())
+    Ok(read.into())
 }
 
-/// Returns where the file of the `number`th partition is.
+fn part(bytes: &Bytes, offset: u64, length: u32) -> io::Result<Bytes> {
+    let from = usize::try_from(offset).map_err(io::Error::other)?;
+    let length = usize::try_from(length).map_err(io::Error::other)?;
+    Ok(bytes.slice(from..from + length))
+}
+
+/// Returns where the `number`th file is.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
     folder.join(format!("{number:08}.partition"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(offset: u64, body_bytes: u32) -> Place {
+        Place {
+            offset,
+            header_bytes: 1,
+            body_bytes,
+        }
+    }
+
+    #[test]
+    fn places_that_touch_are_read_together_until_enough() {
+        // Each takes 64 bytes for its header and 64 for its body.
+        let places = [place(0, 64), place(128, 1), place(256, 64), place(500, 64)];
+        for (bytes, count) in [(1, 1), (128, 1), (129, 2), (1 << 20, 3)] {
+            assert_eq!(together(&places, bytes).len(), count, "{bytes}");
+        }
+        assert_eq!(together(&places[3..], 1 << 20).len(), 1);
+        assert_eq!(together(&[], 1).len(), 0);
+    }
 }

@@ -2,16 +2,20 @@
 //!
 //! A partition is encoded once, when it is written, as the Arrow IPC messages that go over the wire; serving it
 //! copies bytes and encodes nothing. **The newest goes to disk**: what is in memory stays there until it is
-//! released, and a partition (or the rest of one) that finds memory full goes to a file of its own. The
+//! released, and a partition (or the rest of one) that finds memory full goes to a file: one for each run of a
+//! task, however many partitions it writes. The
 //! other way, to move the oldest out, would write bytes that are often about to be released, and
 //! would make a writer wait for the moving of somebody else's partition.
 //!
-//! [`writer`] is the way in, [`partition`] the way out. The store does not know the network.
+//! [`writer`] is the way in for one partition and [`shuffle`] for all of a run, both over `run`; [`partition`]
+//! is the way out. The store does not know the network.
 
 mod budget;
 mod disk;
 mod folder;
 pub mod partition;
+mod run;
+pub mod shuffle;
 pub mod writer;
 
 use std::collections::BTreeMap;
@@ -25,6 +29,7 @@ use serde::{Deserialize, Serialize};
 use tracing::debug;
 
 pub use partition::{PartitionSummary, StoredPartition};
+pub use shuffle::ShuffleWriter;
 pub use writer::PartitionWriter;
 
 use super::{Error, PartitionKey};
@@ -108,10 +113,23 @@ impl PartitionStore {
         key: PartitionKey,
         schema: SchemaRef,
     ) -> Result<PartitionWriter, Error> {
-        if self.lock().contains_key(&key) {
-            return Err(Error::Written { key: Box::new(key) });
-        }
         PartitionWriter::new(Arc::clone(self), key, schema)
+    }
+
+    /// Begins to write all partitions of one run of a task, numbered from 0.
+    ///
+    /// # Errors
+    /// [`Error::Written`] when one of them is there already, [`Error::Full`], [`Error::File`].
+    pub fn shuffle_writer(
+        self: &Arc<Self>,
+        job: &JobId,
+        task: TaskId,
+        execution: ExecutionId,
+        schema: SchemaRef,
+        partitions: u32,
+    ) -> Result<ShuffleWriter, Error> {
+        let first = first_key(job, task, execution);
+        ShuffleWriter::new(Arc::clone(self), first, schema, partitions)
     }
 
     /// Returns a finished partition, and counts it as used now.
@@ -161,15 +179,22 @@ impl PartitionStore {
         }
     }
 
-    fn insert(&self, key: PartitionKey, partition: StoredPartition) -> Result<(), Error> {
+    /// Makes partitions visible, numbered from `first` on: all, or none when one is there already.
+    fn insert(&self, first: &PartitionKey, stored: Vec<StoredPartition>) -> Result<(), Error> {
         let mut partitions = self.lock();
-        if partitions.contains_key(&key) {
-            return Err(Error::Written { key: Box::new(key) });
+        let count = u32::try_from(stored.len()).unwrap_or(u32::MAX);
+        expect_none(&partitions, first, count)?;
+        for (number, partition) in (first.partition..).zip(stored) {
+            let key = numbered(first, number);
+            let on_disk = partition.is_on_disk();
+            debug!(%key, rows = partition.trailer.rows, bytes = partition.bytes, on_disk, "partition stored");
+            partitions.insert(key, Arc::new(partition));
         }
-        let on_disk = partition.is_on_disk();
-        debug!(%key, rows = partition.trailer.rows, bytes = partition.bytes, on_disk, "partition stored");
-        partitions.insert(key, Arc::new(partition));
         Ok(())
+    }
+
+    fn expect_none(&self, first: &PartitionKey, count: u32) -> Result<(), Error> {
+        expect_none(&self.lock(), first, count)
     }
 
     /// Removes the keys from `from` on that `belong`.
@@ -203,6 +228,28 @@ impl PartitionStore {
         self.partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Says [`Error::Written`] when one of `count` partitions from `first` on is there.
+fn expect_none<V>(
+    partitions: &BTreeMap<PartitionKey, V>,
+    first: &PartitionKey,
+    count: u32,
+) -> Result<(), Error> {
+    let end = numbered(first, first.partition.saturating_add(count));
+    match partitions.range(first..&end).next() {
+        Some((key, _)) => Err(Error::Written {
+            key: Box::new(key.clone()),
+        }),
+        None => Ok(()),
+    }
+}
+
+fn numbered(first: &PartitionKey, partition: u32) -> PartitionKey {
+    PartitionKey {
+        partition,
+        ..first.clone()
     }
 }
 

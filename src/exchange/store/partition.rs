@@ -7,7 +7,7 @@ use futures::TryStreamExt;
 use futures::stream::{self, StreamExt};
 
 use super::budget::Reservation;
-use super::disk::DiskFile;
+use super::disk::{DiskFile, Place};
 use crate::exchange::frame::{Frame, Piece, Trailer};
 use crate::exchange::read::PieceStream;
 
@@ -28,12 +28,19 @@ pub struct PartitionSummary {
 #[derive(Debug)]
 pub struct StoredPartition {
     pub(super) memory: Vec<Frame>,
-    pub(super) disk: Option<DiskFile>,
+    pub(super) disk: Option<DiskFrames>,
     pub(super) trailer: Trailer,
     pub(super) bytes: u64,
     /// Milliseconds between the start of the store and the last time that it was asked for.
     pub(super) used_ms: AtomicU64,
-    pub(super) _held: [Reservation; 2],
+    pub(super) _held: Reservation,
+}
+
+/// The frames of a partition that are in the file of its run.
+#[derive(Debug)]
+pub(super) struct DiskFrames {
+    pub(super) file: Arc<DiskFile>,
+    pub(super) places: Arc<[Place]>,
 }
 
 impl StoredPartition {
@@ -69,8 +76,12 @@ impl StoredPartition {
         match &self.disk {
             None => memory.chain(trailer).boxed(),
             Some(disk) => {
-                let disk = disk.frames(Arc::clone(&self)).map_ok(Piece::Frame);
-                memory.chain(disk).chain(trailer).boxed()
+                let places = Arc::clone(&disk.places);
+                let frames = disk.file.frames(places, Arc::clone(&self));
+                memory
+                    .chain(frames.map_ok(Piece::Frame))
+                    .chain(trailer)
+                    .boxed()
             }
         }
     }
