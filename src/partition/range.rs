@@ -24,7 +24,7 @@ impl<T: PartialOrd> RangePartitioner<T> {
             .position(|boundary| boundary.partial_cmp(boundary).is_none());
         let ascends = |pair: &[T]| matches!(pair, [a, b] if a < b);
         let early = boundaries.windows(2).position(|pair| !ascends(pair));
-        if let Some(at) = alone.or(early.map(|before| before + 1)) {
+        if let Some(at) = alone.or_else(|| early.map(|before| before + 1)) {
             return Err(Error::Unordered { at });
         }
         if u32::try_from(boundaries.len()).is_err() {

@@ -66,7 +66,7 @@ fn canonical_f16(value: f16) -> f16 {
 fn canonical_f32(value: f32) -> f32 {
     match value {
         value if value.is_nan() => f32::NAN,
-        value if value == 0.0 => 0.0,
+        0.0 => 0.0,
         value => value,
     }
 }
@@ -74,7 +74,7 @@ fn canonical_f32(value: f32) -> f32 {
 fn canonical_f64(value: f64) -> f64 {
     match value {
         value if value.is_nan() => f64::NAN,
-        value if value == 0.0 => 0.0,
+        0.0 => 0.0,
         value => value,
     }
 }
