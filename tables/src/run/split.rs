@@ -69,9 +69,7 @@ async fn shares(
 ) -> Result<Ended, Error> {
     let plan = |error| failed(RunError::Plan(error), None);
     let write_bytes = settings.memory_bytes / 3;
-    let mut writer = Attempt::new(bytes, (0, 1), settings)
-        .and_then(|mut attempt| attempt.writer(write_bytes))
-        .map_err(plan)?;
+    let mut writer = None;
     let mut left: Vec<Share> = (0..first.of)
         .rev()
         .map(|at| Share { at, ..first })
@@ -79,14 +77,15 @@ async fn shares(
     let mut stats = RunStats::default();
     while let Some(share) = left.pop() {
         let mut attempt = Attempt::new(bytes, (share.at, share.of), settings).map_err(plan)?;
-        attempt.writer(write_bytes).map_err(plan)?;
+        let own = attempt.writer(write_bytes).map_err(plan)?;
+        let writer = writer.get_or_insert(own);
         let splits = can_split(&attempt.fragment.plan);
         if share.sort_joins {
             attempt.fragment.plan = sort_joins(&attempt.fragment.plan).map_err(plan)?;
             stats.sorted_joins += 1;
         }
         let mut taken = false;
-        let ended = attempt.run(task, &mut writer, &mut taken, sink).await;
+        let ended = attempt.run(task, writer, &mut taken, sink).await;
         attempt.count(&mut stats);
         match ended {
             Ok(()) => stats.shares += 1,
@@ -108,7 +107,9 @@ async fn shares(
             Err(error) => return Err(failed(error, Some(&attempt))),
         }
     }
-    writer.finish(sink).map_err(|error| failed(error, None))?;
+    if let Some(writer) = writer {
+        writer.finish(sink).map_err(|error| failed(error, None))?;
+    }
     (stats.rows, stats.bytes) = (sink.rows, sink.bytes);
     Ok(Ended::Well(stats))
 }

@@ -18,6 +18,9 @@ use crate::exchange::Hasher;
 use crate::fragment::Output;
 use crate::sorted::{Keys, SortedWriter};
 
+/// More gathered rows make no larger batches that are worth it.
+const GATHERED_BYTES_MAX: usize = 128 << 20;
+
 /// Writes what a fragment gives.
 pub(super) enum Writer {
     Whole,
@@ -48,7 +51,7 @@ impl Writer {
         if let Some(node) = plan.downcast_ref::<SortPreservingMergeExec>() {
             let sort = input
                 .downcast_ref::<SortExec>()
-                .filter(|sort| sort.fetch().is_none());
+                .filter(|sort| sort.fetch().is_none() && sort.expr() == node.expr());
             let rows = sort.map_or(&input, |sort| sort.input());
             let keys = Keys::new(node.expr().clone(), &rows.schema())?;
             let writer = SortedWriter::new(keys, sort.is_none(), memory_bytes, tasks);
@@ -96,7 +99,7 @@ impl HashWriter {
     fn new(hasher: Hasher, partitions: usize, memory_bytes: usize) -> Self {
         Self {
             hasher,
-            memory_bytes,
+            memory_bytes: memory_bytes.min(GATHERED_BYTES_MAX),
             batches: Vec::new(),
             bytes: 0,
             places: vec![Vec::new(); partitions.max(1)],
