@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -98,9 +99,9 @@ async fn shares(
                 if taken {
                     return Ok(Ended::Spoilt(finer));
                 }
-                let parts = (0..finer.of / share.of).rev();
-                left.extend(parts.map(|part| Share {
-                    at: share.at + part * share.of,
+                let parts = finer.of / share.of;
+                left.extend((0..parts).rev().map(|part| Share {
+                    at: share.at * parts + part,
                     ..finer
                 }));
             }
@@ -128,9 +129,14 @@ fn finer(share: Share, splits: bool, plan: &Arc<dyn ExecutionPlan>) -> Option<Sh
     })
 }
 
-/// Says whether rows of equal keys are all that an operator has to see together: every leaf reads a hash exchange,
-/// or is read whole by every task.
+/// Says whether a partition can be taken in shares: by the hash of keys, or by ranges of them.
 fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    splits_by_hash(plan) || splits_by_range(plan)
+}
+
+/// Rows of equal keys are all that an operator has to see together, when every leaf reads a hash exchange or is read
+/// whole by every task.
+fn splits_by_hash(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let (mut hashed, mut other) = (false, false);
     let _ = plan.apply(|node| {
         match node
@@ -145,6 +151,15 @@ fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     hashed && !other
+}
+
+/// Rows in order are taken range after range, when nothing looks at more than one.
+fn splits_by_range(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(read) = plan.downcast_ref::<ExchangeReadExec>() {
+        return matches!(read.mode(), ReadMode::Sorted { fetch: None, .. });
+    }
+    (plan.is::<ProjectionExec>() || plan.is::<CooperativeExec>())
+        && plan.children().into_iter().all(splits_by_range)
 }
 
 fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> bool {

@@ -18,6 +18,9 @@ use crate::exchange::Hasher;
 use crate::fragment::Output;
 use crate::sorted::{Keys, SortedWriter};
 
+/// A batch that is written: readers hold a few of them, however little memory they have.
+const PIECE_BYTES: usize = 1 << 20;
+const PIECES: usize = 16;
 /// More gathered rows make no larger batches that are worth it.
 const GATHERED_BYTES_MAX: usize = 128 << 20;
 
@@ -131,11 +134,14 @@ impl HashWriter {
 
     fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), RunError> {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        let piece_bytes = PIECE_BYTES.min(self.memory_bytes / PIECES);
+        let piece_rows = piece_bytes.saturating_mul(rows) / self.bytes.max(1);
         for (partition, places) in (0_u32..).zip(&mut self.places) {
-            if !places.is_empty() {
+            for places in places.chunks(piece_rows.max(1)) {
                 sink.write(partition, interleave_record_batch(&batches, places)?)?;
-                places.clear();
             }
+            places.clear();
         }
         self.batches.clear();
         self.bytes = 0;

@@ -4,4 +4,5 @@ mod airports;
 mod memory;
 mod statements;
 mod support;
+mod surroundings;
 mod tpch;
