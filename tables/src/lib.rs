@@ -13,12 +13,15 @@
 //! ```
 
 mod error;
+pub mod geometry;
 mod ports;
 mod query;
+pub mod sink;
+pub mod source;
 
 pub use error::Error;
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
 pub use query::{
-    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput, TablePlan,
-    TableStage,
+    Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
+    TablePlan, TableStage,
 };

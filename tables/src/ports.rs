@@ -17,8 +17,12 @@ pub trait Inputs: Send + Sync + std::fmt::Debug {
     fn producers(&self, exchange: u32) -> u32;
 
     /// Opens one partition that one task of the exchange's stage wrote.
-    async fn open(&self, exchange: u32, producer: u32, partition: u32)
-    -> Result<BatchStream, BoxError>;
+    async fn open(
+        &self,
+        exchange: u32,
+        producer: u32,
+        partition: u32,
+    ) -> Result<BatchStream, BoxError>;
 }
 
 /// Takes what a fragment writes.
