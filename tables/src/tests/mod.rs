@@ -1,6 +1,7 @@
 //! Whole queries, cut and run, against DataFusion alone and against what other tools say.
 
 mod airports;
+mod files;
 mod memory;
 mod statements;
 mod support;
