@@ -64,18 +64,18 @@ async fn a_join_that_does_not_fit_is_run_in_shares() {
 
 #[tokio::test]
 async fn a_join_of_one_key_is_sorted_when_no_share_fits() {
-    let trial = wide(Trial::new(2), "a", 20_000, |_| 7).await;
+    let trial = wide(Trial::new(2), "a", 60_000, |_| 7).await;
     let mut trial = wide(
         trial,
         "b",
-        20_003,
-        |row| if row < 20_000 { row + 100 } else { 7 },
+        60_003,
+        |row| if row < 60_000 { row + 100 } else { 7 },
     )
     .await;
     // The side that is collected is the one of equal keys.
     let statement =
         "select b.id, max(a.text), max(b.text) from a left join b on a.key = b.key group by b.id";
-    let stats = check(&mut trial, 2 << 20, statement).await;
+    let stats = check(&mut trial, 8 << 20, statement).await;
     assert!(stats.sorted_joins > 0, "{stats:?}");
 }
 
