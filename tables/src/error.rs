@@ -13,6 +13,14 @@ pub enum Error {
         /// What is wrong.
         source: Box<DataFusionError>,
     },
+    /// The files of a table cannot be found or read.
+    #[error("table {name} cannot be read")]
+    Table {
+        /// The table's name in the query.
+        name: String,
+        /// What is wrong.
+        source: Box<crate::source::Error>,
+    },
     /// A partition could not be read.
     #[error("an input of the task could not be read")]
     Input {

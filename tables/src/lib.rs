@@ -15,16 +15,19 @@
 mod error;
 mod exchange;
 mod fragment;
+pub mod geometry;
 pub mod local;
 mod plan;
 mod ports;
 mod query;
 mod run;
+pub mod sink;
 mod sorted;
+pub mod source;
 pub mod spatial;
 
 pub use error::Error;
-pub use plan::{plan_registered, planning_session};
+pub use plan::{plan, plan_registered, planning_session};
 pub use ports::{BatchStream, BoxError, Inputs, Outputs};
 pub use query::{
     Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,

@@ -176,10 +176,11 @@ impl ExecutionPlan for ExchangeReadExec {
                 ranges,
                 fetch,
             } => {
+                let (share, shares) = task.share_of_range();
                 let range = sorted::Range {
                     exchange: self.exchange,
-                    at: partition,
-                    of: *ranges,
+                    at: partition * shares + share,
+                    of: ranges * shares,
                 };
                 sorted::read(task, range, schema, ordering, *fetch, &context)
             }

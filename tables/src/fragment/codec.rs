@@ -22,7 +22,7 @@ use datafusion_proto::protobuf::{self, PhysicalExprNode, PhysicalSortExprNode};
 use prost::Message;
 
 use crate::exchange::{ExchangeReadExec, ReadMode};
-use crate::spatial;
+use crate::{source, spatial};
 
 /// What the bytes of an operator begin with.
 const EXCHANGE: u8 = b'e';
@@ -117,6 +117,9 @@ impl PhysicalExtensionCodec for Codec {
         context: &TaskContext,
         converter: &dyn PhysicalProtoConverterExtension,
     ) -> Result<Arc<dyn ExecutionPlan>> {
+        if let Some(scan) = source::codec::decode(bytes, context, self, converter)? {
+            return Ok(scan);
+        }
         let bytes = match bytes.split_first() {
             Some((&EXCHANGE, bytes)) => bytes,
             Some((&SPATIAL, bytes)) => return spatial::codec::decode(bytes, inputs),

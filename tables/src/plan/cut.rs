@@ -181,9 +181,10 @@ impl Cutter {
         } else if let Some(node) = plan.downcast_ref::<SortPreservingMergeExec>() {
             self.sorted(plan, node, ranges, part)
         } else if let Some(node) = plan.downcast_ref::<SortExec>()
-            && ranges > 1
+            // Sorted runs need little memory, and several readers share the merge.
             && node.fetch().is_none()
-            && !node.preserve_partitioning()
+            && node.input().output_partitioning().partition_count() == 1
+            && (ranges > 1 || describe::is_large(node.input()))
         {
             let merge = SortPreservingMergeExec::new(node.expr().clone(), Arc::clone(plan));
             self.sorted(plan, &merge, ranges, part)

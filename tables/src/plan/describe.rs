@@ -74,6 +74,12 @@ pub(super) fn bytes(plan: &Arc<dyn ExecutionPlan>) -> u64 {
         .map_or(0, |bytes| bytes as u64)
 }
 
+/// Says whether a part gives, or may give, more than a task should sort in memory.
+pub(super) fn is_large(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    const IN_MEMORY_BYTES: u64 = 32 << 20;
+    !(1..=IN_MEMORY_BYTES).contains(&bytes(plan))
+}
+
 /// Returns what a stage writes, for people.
 pub(super) fn output(output: Output, root: &Arc<dyn ExecutionPlan>) -> StageOutput {
     match output {

@@ -13,6 +13,9 @@ use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec, PartitionMode};
 
+/// The threshold of bytes that stands for a broadcast whatever the size.
+pub(super) const BROADCAST_ALWAYS: usize = usize::MAX;
+
 /// Says whether a join gives left rows by what all right rows together did.
 pub(super) fn left_rows_wait(kind: JoinType) -> bool {
     matches!(
@@ -38,7 +41,8 @@ impl PhysicalOptimizerRule for LocalJoins {
         if config.execution.target_partitions == 1 {
             return Ok(plan);
         }
-        plan.transform_up(local).data()
+        let forced = config.optimizer.hash_join_single_partition_threshold == BROADCAST_ALWAYS;
+        plan.transform_up(|node| local(node, forced)).data()
     }
 
     fn name(&self) -> &str {
@@ -50,17 +54,21 @@ impl PhysicalOptimizerRule for LocalJoins {
     }
 }
 
-fn local(plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+fn local(
+    plan: Arc<dyn ExecutionPlan>,
+    forced: bool,
+) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
     if let Some(join) = plan.downcast_ref::<HashJoinExec>() {
-        let shares = *join.partition_mode() == PartitionMode::CollectLeft
-            && left_rows_wait(*join.join_type());
-        // `NOT IN` has to know of nulls anywhere on the right: it stays, and its right side becomes one partition.
-        if shares && !join.null_aware {
-            let join = join
-                .builder()
-                .with_partition_mode(PartitionMode::Partitioned);
-            return Ok(Transformed::yes(Arc::new(join.build()?)));
-        }
+        let waits = left_rows_wait(*join.join_type());
+        let mode = match join.partition_mode() {
+            // `NOT IN` has to know of nulls anywhere on the right: it stays, and its right side becomes one partition.
+            PartitionMode::CollectLeft if waits && !join.null_aware => PartitionMode::Partitioned,
+            // Without statistics DataFusion collects no side, however large it may be.
+            PartitionMode::Partitioned if forced && !waits => PartitionMode::CollectLeft,
+            _ => return Ok(Transformed::no(plan)),
+        };
+        let join = join.builder().with_partition_mode(mode);
+        return Ok(Transformed::yes(Arc::new(join.build()?)));
     }
     if let Some(join) = plan.downcast_ref::<NestedLoopJoinExec>() {
         let kind = *join.join_type();

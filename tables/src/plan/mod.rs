@@ -19,7 +19,30 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::prelude::SessionContext;
 
-use crate::{Error, Operation, PlanSettings, TablePlan};
+use crate::source::{self, SourceContext};
+use crate::{Error, Operation, PlanSettings, Query, TablePlan};
+
+/// Plans a query over files.
+///
+/// DataFusion's planner is recursive: let it run on a thread with a large stack, so that no statement is too long.
+///
+/// # Errors
+/// [`Error::Table`] when a table's files are missing or no tables; [`Error::Query`] when the statement, or a name in it, is wrong.
+pub async fn plan(
+    query: &Query,
+    settings: &PlanSettings,
+    sources: &SourceContext,
+) -> Result<TablePlan, Error> {
+    let session = planning_session(settings, sources.registry())?;
+    let facts = source::register(&session, &query.tables, sources).await?;
+    let bytes = facts.iter().map(|facts| facts.bytes).sum();
+    let tables: Vec<String> = query
+        .tables
+        .iter()
+        .map(|table| table.name.clone())
+        .collect();
+    plan_registered(&session, &tables, &query.operation, bytes, settings).await
+}
 
 /// Plans an operation over tables that are registered in the session already.
 ///

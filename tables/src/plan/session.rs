@@ -8,7 +8,7 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
 use datafusion::prelude::{SessionConfig, SessionContext};
 
-use super::joins::LocalJoins;
+use super::joins::{BROADCAST_ALWAYS, LocalJoins};
 use crate::spatial::{SpatialSettings, register_functions, with_spatial_joins};
 use crate::{Error, JoinKind, Operation, PlanSettings};
 
@@ -107,6 +107,7 @@ pub(crate) fn size(
     let mut state = state.write();
     let options = state.config_mut().options_mut();
     options.execution.target_partitions = partitions;
+    options.optimizer.join_reordering = true;
     options.optimizer.hash_join_single_partition_threshold = broadcast_bytes;
     options.optimizer.hash_join_single_partition_threshold_rows = broadcast_bytes / 128;
     if let Operation::Join {
@@ -123,7 +124,7 @@ pub(crate) fn size(
 fn force_broadcast(options: &mut datafusion::config::ConfigOptions, how: JoinKind) {
     if how != JoinKind::Full {
         options.optimizer.join_reordering = false;
-        options.optimizer.hash_join_single_partition_threshold = usize::MAX;
-        options.optimizer.hash_join_single_partition_threshold_rows = usize::MAX;
+        options.optimizer.hash_join_single_partition_threshold = BROADCAST_ALWAYS;
+        options.optimizer.hash_join_single_partition_threshold_rows = BROADCAST_ALWAYS;
     }
 }

@@ -36,7 +36,7 @@ impl Attempt {
         let mut config =
             session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
         config.options_mut().execution.sort_spill_reservation_bytes =
-            (pool_bytes / 8).min(10 << 20);
+            (pool_bytes / 32).min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
             .with_object_store_registry(Arc::clone(&settings.stores))

@@ -8,6 +8,7 @@ use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
@@ -69,9 +70,7 @@ async fn shares(
 ) -> Result<Ended, Error> {
     let plan = |error| failed(RunError::Plan(error), None);
     let write_bytes = settings.memory_bytes / 3;
-    let mut writer = Attempt::new(bytes, (0, 1), settings)
-        .and_then(|mut attempt| attempt.writer(write_bytes))
-        .map_err(plan)?;
+    let mut writer = None;
     let mut left: Vec<Share> = (0..first.of)
         .rev()
         .map(|at| Share { at, ..first })
@@ -79,14 +78,15 @@ async fn shares(
     let mut stats = RunStats::default();
     while let Some(share) = left.pop() {
         let mut attempt = Attempt::new(bytes, (share.at, share.of), settings).map_err(plan)?;
-        attempt.writer(write_bytes).map_err(plan)?;
+        let own = attempt.writer(write_bytes).map_err(plan)?;
+        let writer = writer.get_or_insert(own);
         let splits = can_split(&attempt.fragment.plan);
         if share.sort_joins {
             attempt.fragment.plan = sort_joins(&attempt.fragment.plan).map_err(plan)?;
             stats.sorted_joins += 1;
         }
         let mut taken = false;
-        let ended = attempt.run(task, &mut writer, &mut taken, sink).await;
+        let ended = attempt.run(task, writer, &mut taken, sink).await;
         attempt.count(&mut stats);
         match ended {
             Ok(()) => stats.shares += 1,
@@ -99,16 +99,18 @@ async fn shares(
                 if taken {
                     return Ok(Ended::Spoilt(finer));
                 }
-                let parts = (0..finer.of / share.of).rev();
-                left.extend(parts.map(|part| Share {
-                    at: share.at + part * share.of,
+                let parts = finer.of / share.of;
+                left.extend((0..parts).rev().map(|part| Share {
+                    at: share.at * parts + part,
                     ..finer
                 }));
             }
             Err(error) => return Err(failed(error, Some(&attempt))),
         }
     }
-    writer.finish(sink).map_err(|error| failed(error, None))?;
+    if let Some(writer) = writer {
+        writer.finish(sink).map_err(|error| failed(error, None))?;
+    }
     (stats.rows, stats.bytes) = (sink.rows, sink.bytes);
     Ok(Ended::Well(stats))
 }
@@ -127,9 +129,14 @@ fn finer(share: Share, splits: bool, plan: &Arc<dyn ExecutionPlan>) -> Option<Sh
     })
 }
 
-/// Says whether rows of equal keys are all that an operator has to see together: every leaf reads a hash exchange,
-/// or is read whole by every task.
+/// Says whether a partition can be taken in shares: by the hash of keys, or by ranges of them.
 fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    splits_by_hash(plan) || splits_by_range(plan)
+}
+
+/// Rows of equal keys are all that an operator has to see together, when every leaf reads a hash exchange or is read
+/// whole by every task.
+fn splits_by_hash(plan: &Arc<dyn ExecutionPlan>) -> bool {
     let (mut hashed, mut other) = (false, false);
     let _ = plan.apply(|node| {
         match node
@@ -144,6 +151,15 @@ fn can_split(plan: &Arc<dyn ExecutionPlan>) -> bool {
         Ok(TreeNodeRecursion::Continue)
     });
     hashed && !other
+}
+
+/// Rows in order are taken range after range, when nothing looks at more than one.
+fn splits_by_range(plan: &Arc<dyn ExecutionPlan>) -> bool {
+    if let Some(read) = plan.downcast_ref::<ExchangeReadExec>() {
+        return matches!(read.mode(), ReadMode::Sorted { fetch: None, .. });
+    }
+    (plan.is::<ProjectionExec>() || plan.is::<CooperativeExec>())
+        && plan.children().into_iter().all(splits_by_range)
 }
 
 fn has_hash_join(plan: &Arc<dyn ExecutionPlan>) -> bool {

@@ -40,6 +40,12 @@ impl Surroundings {
         self.share
     }
 
+    /// Returns the share as numbers of ranges.
+    pub(crate) fn share_of_range(&self) -> (usize, usize) {
+        let count = |number| usize::try_from(number).unwrap_or(usize::MAX);
+        (count(self.share.0), count(self.share.1))
+    }
+
     pub(crate) fn producers(&self, exchange: u32) -> u32 {
         self.inputs.producers(exchange)
     }

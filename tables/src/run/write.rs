@@ -18,6 +18,12 @@ use crate::exchange::Hasher;
 use crate::fragment::Output;
 use crate::sorted::{Keys, SortedWriter};
 
+/// A batch that is written: readers hold a few of them, however little memory they have.
+const PIECE_BYTES: usize = 1 << 20;
+const PIECES: usize = 16;
+/// More gathered rows make no larger batches that are worth it.
+const GATHERED_BYTES_MAX: usize = 128 << 20;
+
 /// Writes what a fragment gives.
 pub(super) enum Writer {
     Whole,
@@ -48,7 +54,7 @@ impl Writer {
         if let Some(node) = plan.downcast_ref::<SortPreservingMergeExec>() {
             let sort = input
                 .downcast_ref::<SortExec>()
-                .filter(|sort| sort.fetch().is_none());
+                .filter(|sort| sort.fetch().is_none() && sort.expr() == node.expr());
             let rows = sort.map_or(&input, |sort| sort.input());
             let keys = Keys::new(node.expr().clone(), &rows.schema())?;
             let writer = SortedWriter::new(keys, sort.is_none(), memory_bytes, tasks);
@@ -96,7 +102,7 @@ impl HashWriter {
     fn new(hasher: Hasher, partitions: usize, memory_bytes: usize) -> Self {
         Self {
             hasher,
-            memory_bytes,
+            memory_bytes: memory_bytes.min(GATHERED_BYTES_MAX),
             batches: Vec::new(),
             bytes: 0,
             places: vec![Vec::new(); partitions.max(1)],
@@ -128,11 +134,14 @@ impl HashWriter {
 
     fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), RunError> {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
+        let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
+        let piece_bytes = PIECE_BYTES.min(self.memory_bytes / PIECES);
+        let piece_rows = piece_bytes.saturating_mul(rows) / self.bytes.max(1);
         for (partition, places) in (0_u32..).zip(&mut self.places) {
-            if !places.is_empty() {
+            for places in places.chunks(piece_rows.max(1)) {
                 sink.write(partition, interleave_record_batch(&batches, places)?)?;
-                places.clear();
             }
+            places.clear();
         }
         self.batches.clear();
         self.bytes = 0;

@@ -107,8 +107,12 @@ pub(super) fn decode(batch: &RecordBatch) -> Result<Vec<Chunk>> {
 
 /// Returns the keys at which ranges begin, all but the first: quantiles of the sampled keys by rows.
 ///
-/// Every reader of an exchange has the same chunks and so the same boundaries. Equal keys never part.
-pub(super) fn boundaries(chunks: &[Chunk], ranges: usize) -> Vec<Vec<u8>> {
+/// Every reader of an exchange has the same chunks and so the same boundaries. Equal keys never part. With few keys there
+/// are fewer boundaries: the ranges after the last one have no rows.
+pub(super) fn boundaries<'a>(
+    chunks: impl IntoIterator<Item = &'a Chunk>,
+    ranges: usize,
+) -> Vec<Vec<u8>> {
     let mut keys: Vec<(&[u8], u64)> = Vec::new();
     let mut total = 0_u64;
     for chunk in chunks {

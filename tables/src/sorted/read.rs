@@ -64,7 +64,7 @@ struct Merge {
 }
 
 /// The keys of a range: from the first up to, without, the second.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Bounds {
     from: Option<Vec<u8>>,
     to: Option<Vec<u8>>,
@@ -89,7 +89,9 @@ impl Merge {
         range: Range,
     ) -> Result<SendableRecordBatchStream> {
         let chunks = chunks(&task, range.exchange).await?;
-        let bounds = bounds(&chunks, range);
+        let Some(bounds) = bounds(&chunks, range) else {
+            return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
+        };
         let runs = chunks.chunk_by(|(a, x), (b, y)| (a, x.run) == (b, y.run));
         let streams: Vec<SendableRecordBatchStream> = runs
             .map(|run| {
@@ -174,21 +176,15 @@ async fn chunks(task: &Arc<Surroundings>, exchange: u32) -> Result<Vec<(u32, Chu
     Ok(indices?.into_iter().flatten().collect())
 }
 
-fn bounds(chunks: &[(u32, Chunk)], range: Range) -> Bounds {
-    if range.of == 1 {
-        return Bounds::default();
-    }
-    let chunks: Vec<Chunk> = chunks.iter().map(|(_, chunk)| chunk.clone()).collect();
-    let mut boundaries = index::boundaries(&chunks, range.of);
-    // A table of no rows has no boundaries: its first range is all of it, the others end before they begin.
-    boundaries.resize(range.of - 1, Vec::new());
-    Bounds {
-        from: range
-            .at
-            .checked_sub(1)
-            .and_then(|at| boundaries.get(at).cloned()),
-        to: boundaries.get(range.at).cloned(),
-    }
+/// Returns the bounds of a range; nothing when all rows are in ranges before it.
+fn bounds(chunks: &[(u32, Chunk)], range: Range) -> Option<Bounds> {
+    let boundaries = index::boundaries(chunks.iter().map(|(_, chunk)| chunk), range.of);
+    let from = match range.at.checked_sub(1) {
+        None => None,
+        Some(before) => Some(boundaries.get(before)?.clone()),
+    };
+    let to = boundaries.get(range.at).cloned();
+    Some(Bounds { from, to })
 }
 
 /// Keeps the rows of a sorted batch that lie in a range, in memory of their own.

@@ -13,7 +13,9 @@ use crate::run::{RunError, Sink};
 /// Sampled keys of a chunk.
 const SAMPLES: usize = 4;
 const CHUNK_BYTES: usize = 1 << 20;
-const CHUNK_BYTES_MIN: usize = 64 << 10;
+const CHUNK_BYTES_MIN: usize = 16 << 10;
+/// A reader with as little memory can merge as many runs.
+const CHUNKS_PER_RUN: usize = 64;
 /// What the reader of all runs should need for its chunks, two of each run.
 const READER_BYTES: usize = 256 << 20;
 
@@ -43,7 +45,9 @@ impl SortedWriter {
     /// - `tasks`: how many write runs for the same readers.
     pub(crate) fn new(keys: Keys, presorted: bool, run_bytes: usize, tasks: u32) -> Self {
         let chunk_bytes = READER_BYTES / 2 / (tasks.max(1) as usize);
-        let chunk_bytes = chunk_bytes.clamp(CHUNK_BYTES_MIN, CHUNK_BYTES);
+        let chunk_bytes = chunk_bytes
+            .min(run_bytes / CHUNKS_PER_RUN)
+            .clamp(CHUNK_BYTES_MIN, CHUNK_BYTES);
         Self {
             keys,
             presorted,

@@ -52,6 +52,7 @@ impl Cells {
     /// Fits at most `count` cells to a sample, each with about as much of it; fewer when the sample has too few different places.
     #[must_use]
     pub fn fit(mut sample: Vec<Coord>, count: u32) -> Self {
+        sample.retain(|place| place.x.is_finite() && place.y.is_finite());
         halve(&mut sample, count, &mut 0)
     }
 

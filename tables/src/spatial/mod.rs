@@ -12,7 +12,7 @@
 //! Read `cells` first, then `join`.
 
 mod cells;
-mod codec_node;
+pub mod codec;
 mod error;
 mod functions;
 mod geometry;
@@ -21,11 +21,6 @@ mod locate;
 mod plan;
 mod relation;
 mod subject;
-
-/// Bytes of this room's operators, for a codec of whole plans.
-pub mod codec {
-    pub use super::codec_node::{decode, encode};
-}
 
 pub use cells::Cells;
 pub use error::Error;

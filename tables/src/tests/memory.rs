@@ -58,24 +58,24 @@ async fn a_join_that_does_not_fit_is_run_in_shares() {
     let stats = check(&mut trial, 2 << 20, statement).await;
     assert!(stats.shares > 1, "{stats:?}");
     assert_eq!(stats.sorted_joins, 0);
-    let statement = "select a.id, b.id, b.text from a full join b on a.key + 15000 = b.key";
+    let statement = "select a.id, a.text, b.id, b.text from a full join b on a.key + 15000 = b.key";
     assert!(check(&mut trial, 2 << 20, statement).await.shares > 1);
 }
 
 #[tokio::test]
 async fn a_join_of_one_key_is_sorted_when_no_share_fits() {
-    let trial = wide(Trial::new(2), "a", 20_000, |_| 7).await;
+    let trial = wide(Trial::new(2), "a", 60_000, |_| 7).await;
     let mut trial = wide(
         trial,
         "b",
-        20_003,
-        |row| if row < 20_000 { row + 100 } else { 7 },
+        60_003,
+        |row| if row < 60_000 { row + 100 } else { 7 },
     )
     .await;
     // The side that is collected is the one of equal keys.
     let statement =
-        "select b.id, count(a.text), max(a.id) from a left join b on a.key = b.key group by b.id";
-    let stats = check(&mut trial, 2 << 20, statement).await;
+        "select b.id, max(a.text), max(b.text) from a left join b on a.key = b.key group by b.id";
+    let stats = check(&mut trial, 8 << 20, statement).await;
     assert!(stats.sorted_joins > 0, "{stats:?}");
 }
 
@@ -93,11 +93,12 @@ async fn groups_that_do_not_fit_spill_or_are_run_in_shares() {
 async fn a_sort_of_ten_times_the_memory_is_stable_and_whole() {
     let mut trial = wide(Trial::new(3), "a", 60_000, |row| row * 7919 % 100).await;
     trial.local.memory_bytes = 1 << 20;
-    let (tasks, _) = trial
+    let (tasks, stats) = trial
         .run(&Operation::Sort {
             by: vec!["key desc".to_owned()],
         })
         .await;
+    assert!(stats.shares > 1, "ranges are split further: {stats:?}");
     let all = rows(tasks.iter().flatten());
     let mut expected: Vec<(i64, i64)> = (0..60_000).map(|row| (-(row * 7919 % 100), row)).collect();
     expected.sort();

@@ -132,7 +132,9 @@ pub(super) fn sorted(mut rows: Vec<Vec<String>>) -> Vec<Vec<String>> {
 /// Compares rows; numbers may differ in their last digits, because sums of parts are rounded elsewhere.
 #[track_caller]
 pub(super) fn same(actual: &[Vec<String>], expected: &[Vec<String>], of: &str) {
-    assert_eq!(actual.len(), expected.len(), "rows of {of}");
+    let beginning = |rows: &[Vec<String>]| rows.iter().take(5).cloned().collect::<Vec<_>>();
+    let beginnings = (beginning(actual), beginning(expected));
+    assert_eq!(actual.len(), expected.len(), "rows of {of}: {beginnings:?}");
     for (actual, expected) in actual.iter().zip(expected) {
         let close =
             actual.len() == expected.len() && actual.iter().zip(expected).all(|(a, e)| alike(a, e));

@@ -82,7 +82,7 @@ fn generate(folder: &Path) {
     write!(
         "partsupp",
         PartSuppCsv,
-        PartSuppGenerator::new_with_distributions_and_text_pool(SCALE, 1, 1, text)
+        PartSuppGenerator::new_with_text_pool(SCALE, 1, 1, text)
     );
     write!(
         "orders",

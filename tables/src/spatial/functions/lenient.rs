@@ -59,10 +59,12 @@ impl ScalarUDFImpl for Lenient {
 
     fn return_field_from_args(&self, args: ReturnFieldArgs) -> Result<FieldRef> {
         let arg_fields = self.taken(args.arg_fields)?;
-        self.inner.return_field_from_args(ReturnFieldArgs {
+        let field = self.inner.return_field_from_args(ReturnFieldArgs {
             arg_fields: &arg_fields,
             scalar_arguments: args.scalar_arguments,
-        })
+        })?;
+        // Some say that they never give null, and do so for null.
+        Ok(Arc::new(Field::clone(&field).with_nullable(true)))
     }
 
     fn coerce_types(&self, arg_types: &[DataType]) -> Result<Vec<DataType>> {

@@ -53,15 +53,17 @@ impl ScalarUDFImpl for Relate {
         ) else {
             return datafusion::common::exec_err!("{} takes two geometries", self.name());
         };
-        let left = Side::read(left, &left_field)?;
-        let right = Side::read(right, &right_field)?;
+        let left = Argument::read(left, &left_field)?;
+        let right = Argument::read(right, &right_field)?;
         let answers: BooleanArray = match (&left, &right) {
-            (Side::One(left), Side::One(right)) => {
+            (Argument::One(left), Argument::One(right)) => {
                 std::iter::repeat_n(one(self.relation, left, right), args.number_rows).collect()
             }
-            (Side::One(left), Side::Many(right)) => many(self.relation, left, right),
-            (Side::Many(left), Side::One(right)) => many(self.relation.flipped(), right, left),
-            (Side::Many(left), Side::Many(right)) => {
+            (Argument::One(left), Argument::Many(right)) => many(self.relation, left, right),
+            (Argument::Many(left), Argument::One(right)) => {
+                many(self.relation.flipped(), right, left)
+            }
+            (Argument::Many(left), Argument::Many(right)) => {
                 let pairs = left.iter().zip(right);
                 pairs
                     .map(|(left, right)| one(self.relation, left, right))
@@ -72,8 +74,8 @@ impl ScalarUDFImpl for Relate {
     }
 }
 
-/// The geometries of one argument: `None` is null.
-enum Side {
+/// The geometries of an argument: `None` is null.
+enum Argument {
     One(Option<Met>),
     Many(Vec<Option<Met>>),
 }
@@ -81,7 +83,7 @@ enum Side {
 /// `None` is a geometry that meets no other.
 type Met = Option<Subject>;
 
-impl Side {
+impl Argument {
     fn read(value: ColumnarValue, field: &Field) -> Result<Self> {
         let met = |geometry: Option<Geometry>| geometry.map(Subject::new);
         let is_null_type = value.data_type() == DataType::Null;

@@ -1,6 +1,6 @@
 use arrow::array::{Array, ArrayRef, BinaryArray};
 use arrow::compute::cast;
-use arrow::datatypes::Schema;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
 
@@ -66,8 +66,6 @@ fn context() -> SessionContext {
     context.register_batch("t", batch).unwrap();
     context
 }
-
-use arrow::datatypes::{DataType, Field};
 
 async fn rows(context: &SessionContext, expression: &str) -> Vec<String> {
     let sql = format!("SELECT {expression} FROM t");

@@ -198,9 +198,19 @@ impl DisplayAs for SpatialJoinExec {
             "right"
         };
         match self.cells() {
-            None => write!(f, "broadcast={build}"),
-            Some(cells) => write!(f, "cells={}, build={build}", cells.count()),
+            None => write!(f, "broadcast={build}")?,
+            Some(cells) => write!(f, "cells={}, build={build}", cells.count())?,
         }
+        if self.join.output.is_some() {
+            let schema = self.schema();
+            let names: Vec<&str> = schema
+                .fields()
+                .iter()
+                .map(|of| of.name().as_str())
+                .collect();
+            write!(f, ", projection=[{}]", names.join(", "))?;
+        }
+        Ok(())
     }
 }
 

@@ -9,15 +9,18 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::GreedyMemoryPool;
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::repartition::RepartitionExec;
-use datafusion::physical_plan::{ExecutionPlan, Partitioning, collect};
+use datafusion::physical_plan::{
+    ExecutionPlan, Partitioning, collect, replace_children_if_necessary,
+};
 use datafusion::prelude::SessionConfig;
 use geo::{Coord, Geometry, Relate};
 use geoarrow_array::GeoArrowArray;
 use geoarrow_array::builder::WkbBuilder;
 use geoarrow_schema::WkbType;
 use proptest::prelude::*;
+use proptest::strategy::Strategy as Generator;
 
-use super::*;
+use super::{Side, Strategy, physical_plan};
 use crate::spatial::codec::{decode, encode};
 use crate::spatial::geometry::bounds;
 use crate::spatial::{Cells, Relation};
@@ -94,7 +97,7 @@ fn joined(
 }
 
 /// Everything is on whole numbers up to 12, so that edges, corners and cells meet often.
-fn geometry() -> impl Strategy_<Value = Option<Geometry>> {
+fn geometry() -> impl Generator<Value = Option<Geometry>> {
     let at = || {
         (0_i8..12, 0_i8..12).prop_map(|(x, y)| Coord {
             x: f64::from(x),
@@ -143,9 +146,7 @@ fn geometry() -> impl Strategy_<Value = Option<Geometry>> {
     prop_oneof![9 => any.prop_map(Some), 1 => Just(None)]
 }
 
-use proptest::strategy::Strategy as Strategy_;
-
-fn cells() -> impl Strategy_<Value = Cells> {
+fn cells() -> impl Generator<Value = Cells> {
     let places = prop::collection::vec((0_i8..14, 0_i8..14), 0..30);
     (places, 1_u32..12).prop_map(|(places, count)| {
         let places = places.into_iter().map(|(x, y)| Coord {
@@ -228,10 +229,7 @@ fn copy(plan: &Arc<dyn ExecutionPlan>) -> Arc<dyn ExecutionPlan> {
     match encode(plan.as_ref()) {
         Some(bytes) => decode(&bytes, &children).unwrap(),
         None if children.is_empty() => Arc::clone(plan),
-        None => {
-            datafusion::physical_plan::with_new_children_if_necessary(Arc::clone(plan), children)
-                .unwrap()
-        }
+        None => replace_children_if_necessary(Arc::clone(plan), children).unwrap(),
     }
 }
 
@@ -262,25 +260,26 @@ async fn a_finer_partitioning_by_the_cell_gives_the_same() {
     let left: Vec<_> = (0..20)
         .map(|i| square(f64::from(i), f64::from(i), 3.0))
         .collect();
-    let coarse = Strategy::Partitioned {
-        build: Side::Left,
-        cells: four_cells(),
-        partitions: 1,
+    let plan = || {
+        let build = Side::Left;
+        let coarse = Strategy::Partitioned {
+            build,
+            cells: four_cells(),
+            partitions: 1,
+        };
+        joined(&left, &left, Relation::Intersects, coarse)
     };
-    let plan = joined(&left, &left, Relation::Intersects, coarse);
     let finer = |child: &Arc<dyn ExecutionPlan>| -> Arc<dyn ExecutionPlan> {
         let Partitioning::Hash(by, _) = child.properties().partitioning.clone() else {
             panic!("{child:?}")
         };
         Arc::new(RepartitionExec::try_new(Arc::clone(child), Partitioning::Hash(by, 5)).unwrap())
     };
-    let children = plan.children().into_iter().map(finer).collect();
-    let fine =
-        datafusion::physical_plan::with_new_children_if_necessary(Arc::clone(&plan), children)
-            .unwrap();
-    let found = pairs(fine).await;
+    let coarse = plan();
+    let children = coarse.children().into_iter().map(finer).collect();
+    let found = pairs(replace_children_if_necessary(coarse, children).unwrap()).await;
     assert_eq!(found.len(), 20 + 2 * (19 + 18 + 17));
-    assert_eq!(found, pairs(plan).await);
+    assert_eq!(found, pairs(plan()).await);
 }
 
 #[tokio::test]

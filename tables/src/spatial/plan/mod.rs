@@ -6,6 +6,7 @@ mod node;
 mod planner;
 mod rule;
 mod sample;
+mod size;
 mod tables;
 
 use std::sync::Arc;

@@ -11,7 +11,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 
 use super::node::SpatialJoinNode;
-use super::sample::{estimated_bytes, sample};
+use super::sample::sample;
+use super::size::estimated_bytes;
 use crate::spatial::{Cells, Side, Strategy, physical_plan};
 
 /// So many cells a partition: hashing their numbers spreads them over partitions the more evenly, and a box touches the more of them.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::TreeNode;
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -110,34 +109,4 @@ fn few_rows(plan: &Arc<dyn ExecutionPlan>) -> Result<Option<Arc<dyn ExecutionPla
     Arc::clone(plan)
         .replace_children(vec![child], options)
         .map(Some)
-}
-
-/// Estimates the bytes that a plan gives: by its statistics, else by the bytes of the files that it reads.
-pub(super) fn estimated_bytes(plan: &Arc<dyn ExecutionPlan>) -> Option<u64> {
-    use datafusion::datasource::physical_plan::FileScanConfig;
-    use datafusion::physical_plan::statistics::{StatisticsArgs, StatisticsContext};
-    let statistics = StatisticsContext::new().compute(plan.as_ref(), &StatisticsArgs::new());
-    let known = statistics
-        .ok()
-        .and_then(|of| of.total_byte_size.get_value().copied());
-    if let Some(bytes) = known {
-        return u64::try_from(bytes).ok();
-    }
-    let (mut total, mut is_known) = (0_u64, true);
-    let walked = plan.apply(|node| {
-        if node.children().is_empty() {
-            let scan = node
-                .downcast_ref::<DataSourceExec>()
-                .map(DataSourceExec::data_source);
-            match scan.and_then(|source| source.downcast_ref::<FileScanConfig>()) {
-                Some(config) => {
-                    let files = config.file_groups.iter().flat_map(|group| group.iter());
-                    total += files.map(|file| file.effective_size()).sum::<u64>();
-                }
-                None => is_known = false,
-            }
-        }
-        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
-    });
-    (walked.is_ok() && is_known).then_some(total)
 }

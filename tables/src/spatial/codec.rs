@@ -1,4 +1,4 @@
-//! The operators as bytes, without their inputs.
+//! The operators of this room as bytes, without their inputs, for a codec of whole plans.
 
 use std::sync::Arc;
 
