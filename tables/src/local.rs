@@ -67,8 +67,8 @@ pub async fn run_plan(
             total.spilled_bytes += stats.spilled_bytes;
         }
     }
-    let last = (plan.stages.len() as u32).saturating_sub(1);
-    let tasks = plan.stages.last().map_or(0, |stage| stage.tasks);
+    let last = (0_u32..).zip(&plan.stages).last();
+    let (last, tasks) = last.map_or((0, 0), |(number, stage)| (number, stage.tasks));
     Ok((
         (0..tasks).map(|task| store.get((last, task, 0))).collect(),
         total,

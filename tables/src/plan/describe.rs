@@ -118,6 +118,6 @@ pub(super) fn has_subquery(plan: &Arc<dyn ExecutionPlan>) -> Result<bool> {
 }
 
 /// Says whether an expression holds the value of a subquery.
-pub(crate) fn is_subquery(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
+fn is_subquery(expr: &Arc<dyn PhysicalExpr>) -> Result<bool> {
     expr.exists(|part| Ok(part.is::<ScalarSubqueryExpr>()))
 }

@@ -203,7 +203,10 @@ fn trim(keys: &Keys, rows: &RecordBatch, bounds: &Bounds) -> Result<RecordBatch>
         low
     };
     let from = bounds.from.as_ref().map_or(0, before);
-    let to = bounds.to.as_ref().map_or(encoded.num_rows(), before);
+    let to = bounds
+        .to
+        .as_ref()
+        .map_or_else(|| encoded.num_rows(), before);
     let kept = UInt64Array::from_iter_values(from as u64..to.max(from) as u64);
     Ok(compact(take_record_batch(rows, &kept)?))
 }
