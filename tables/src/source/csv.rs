@@ -13,7 +13,7 @@
 use std::sync::Arc;
 
 use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -40,7 +40,7 @@ pub(super) async fn facts(
     })
     .await?;
     Ok(FileFacts {
-        schema: Arc::new(named(&schema)),
+        schema: Arc::new(schema),
         rows: whole.then_some(rows),
         cuts: match lines.quoted_breaks {
             true => Cuts::Whole,
@@ -61,15 +61,6 @@ pub(super) async fn sample(
         .get_range(&found.meta.location, 0..end)
         .await
         .map_err(|source| fetch_failed(&found.shown, source))
-}
-
-/// Columns without a value are text: a value behind the sample is kept.
-fn named(schema: &Schema) -> Schema {
-    let fields = schema.fields().iter().map(|field| match field.data_type() {
-        DataType::Null => Field::new(field.name(), DataType::Utf8, true),
-        _ => field.as_ref().clone(),
-    });
-    Schema::new(fields.collect::<Vec<_>>())
 }
 
 /// What a sample looks like.
