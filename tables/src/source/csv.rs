@@ -8,7 +8,8 @@
 //!   value.
 //! - The sample is the whole file up to 64 MiB, shared by the files of a table, 64 KiB of each at least. A field behind
 //!   it that is not of the type found is an error that names the line.
-//! - A file with a line break inside quotes in the sample is read by one task; others are cut by bytes.
+//! - A file with a line break inside quotes in the sample is read by one task; others are cut by bytes. A quoted break
+//!   that first comes behind the sample, and right where a cut falls, is an error: a row has too few fields.
 
 use std::sync::Arc;
 

@@ -151,7 +151,7 @@ async fn geometry_columns_say_where_their_coordinates_are() {
         ("parquet/crs-geography.parquet", "geography", "OGC:CRS84"),
         (
             "naturalearth/natural-earth_cities_wkb.arrows",
-            "geography",
+            "geometry",
             "OGC:CRS84",
         ),
         ("geojson/with-crs.geojson", "geometry", "OGC:CRS84"),
