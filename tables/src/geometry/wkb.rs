@@ -84,8 +84,12 @@ impl Bounds {
 
     /// Makes room for other bounds.
     pub(crate) fn merge(&mut self, other: &Self) {
-        self.add(&other.min);
-        self.add(&other.max);
+        for (min, other) in self.min.iter_mut().zip(other.min) {
+            *min = min.min(other);
+        }
+        for (max, other) in self.max.iter_mut().zip(other.max) {
+            *max = max.max(other);
+        }
     }
 
     /// Tells whether there is any position within.

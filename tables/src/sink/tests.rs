@@ -287,8 +287,9 @@ fn files_without_rows_have_columns() {
         )
         .unwrap();
         let script = "import sys, json, pyarrow.parquet as pq\n\
-            t = pq.read_table(sys.argv[1])\n\
-            geo = json.loads(t.schema.metadata[b'geo'])['columns']['shape']\n\
+            f = pq.ParquetFile(sys.argv[1])\n\
+            t = f.read()\n\
+            geo = json.loads(f.metadata.metadata[b'geo'])['columns']['shape']\n\
             print(t.num_rows, t.column_names, geo['geometry_types'], 'bbox' in geo)";
         assert_eq!(
             python(&path, script),

@@ -98,7 +98,7 @@ impl IpcReader {
         let parsed = message.parse()?;
         let schema = parsed.header_as_schema().ok_or("it has no schema")?;
         Ok(Self {
-            schema: Arc::new(arrow_ipc::convert::fb_to_schema(schema)),
+            schema: read_schema(schema)?,
             version: parsed.version(),
             dictionaries: HashMap::new(),
             blocks: None,
@@ -124,7 +124,7 @@ impl IpcReader {
         let footer = arrow_ipc::root_as_footer(&bytes).map_err(|e| e.to_string())?;
         let schema = footer.schema().ok_or("it has no schema")?;
         let mut reader = Self {
-            schema: Arc::new(arrow_ipc::convert::fb_to_schema(schema)),
+            schema: read_schema(schema)?,
             version: footer.version(),
             dictionaries: HashMap::new(),
             blocks: None,
@@ -206,6 +206,14 @@ impl IpcReader {
             MessageHeader::NONE => Ok(None),
             other => Err(format!("a message {other:?} where a batch should be").into()),
         }
+    }
+}
+
+/// Reads a schema; bytes in the other order would be read as other numbers.
+fn read_schema(schema: arrow_ipc::Schema<'_>) -> Result<SchemaRef, BoxError> {
+    match schema.endianness() {
+        arrow_ipc::Endianness::Little => Ok(Arc::new(arrow_ipc::convert::fb_to_schema(schema))),
+        _ => Err("it is big-endian; write it again on a usual machine".into()),
     }
 }
 

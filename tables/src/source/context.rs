@@ -25,6 +25,8 @@ pub struct SourceContext {
 #[derive(Debug, Default)]
 struct Stores {
     net: Arc<Net>,
+    /// In place of the environment.
+    settings: Option<HashMap<String, String>>,
     made: Mutex<HashMap<String, Arc<dyn ObjectStore>>>,
 }
 
@@ -45,6 +47,18 @@ impl SourceContext {
     pub fn on(runtime: tokio::runtime::Handle) -> Self {
         let stores = Stores {
             net: Arc::new(Net::on(runtime)),
+            ..Stores::default()
+        };
+        Self {
+            stores: Arc::new(stores),
+        }
+    }
+
+    /// Makes a context that takes `AWS_…` settings from here, and none from the environment.
+    pub fn with_settings<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
+        let own = |(key, value): (&str, &str)| (key.to_owned(), value.to_owned());
+        let stores = Stores {
+            settings: Some(settings.into_iter().map(own).collect()),
             ..Stores::default()
         };
         Self {
@@ -91,7 +105,12 @@ impl ObjectStoreRegistry for Stores {
             "file" => Arc::new(LocalFileSystem::new()),
             "http" | "https" => Arc::new(remote(Place::Http(url.clone()))),
             "s3" => {
-                let bucket = Bucket::from_environment(url.host_str().unwrap_or_default());
+                let setting = |key: &str| match &self.settings {
+                    Some(settings) => settings.get(key).cloned(),
+                    None => std::env::var(key).ok(),
+                };
+                let name = url.host_str().unwrap_or_default();
+                let bucket = Bucket::new(name, |key| setting(key).filter(|v| !v.is_empty()));
                 let bucket = bucket.map_err(DataFusionError::External)?;
                 Arc::new(remote(Place::S3(Arc::new(bucket))))
             }

@@ -8,12 +8,13 @@
 //!   value.
 //! - The sample is the whole file up to 64 MiB, shared by the files of a table, 64 KiB of each at least. A field behind
 //!   it that is not of the type found is an error that names the line.
-//! - A file with a line break inside quotes in the sample is read by one task; others are cut by bytes.
+//! - A file with a line break inside quotes in the sample is read by one task; others are cut by bytes. A quoted break
+//!   that first comes behind the sample, and right where a cut falls, is an error: a row has too few fields.
 
 use std::sync::Arc;
 
 use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema};
+use arrow::datatypes::DataType;
 use bytes::Bytes;
 use object_store::{ObjectStore, ObjectStoreExt};
 
@@ -40,7 +41,7 @@ pub(super) async fn facts(
     })
     .await?;
     Ok(FileFacts {
-        schema: Arc::new(named(&schema)),
+        schema: Arc::new(schema),
         rows: whole.then_some(rows),
         cuts: match lines.quoted_breaks {
             true => Cuts::Whole,
@@ -61,15 +62,6 @@ pub(super) async fn sample(
         .get_range(&found.meta.location, 0..end)
         .await
         .map_err(|source| fetch_failed(&found.shown, source))
-}
-
-/// Columns without a value are text: a value behind the sample is kept.
-fn named(schema: &Schema) -> Schema {
-    let fields = schema.fields().iter().map(|field| match field.data_type() {
-        DataType::Null => Field::new(field.name(), DataType::Utf8, true),
-        _ => field.as_ref().clone(),
-    });
-    Schema::new(fields.collect::<Vec<_>>())
 }
 
 /// What a sample looks like.

@@ -64,13 +64,14 @@ impl FileSource for DecodedSource {
     fn create_file_opener(
         &self,
         store: Arc<dyn ObjectStore>,
-        _config: &FileScanConfig,
+        config: &FileScanConfig,
         _partition: usize,
     ) -> Result<Arc<dyn FileOpener>> {
         let schema = self.table_schema.file_schema();
         let opener = Opener {
             decode: self.decode,
             store,
+            root: config.object_store_url.to_string(),
             schema: Arc::new(schema.project(&self.projection.file_indices)?),
             batch_rows: self.batch_rows,
         };
@@ -139,6 +140,8 @@ impl FileSource for DecodedSource {
 struct Opener {
     decode: Decode,
     store: Arc<dyn ObjectStore>,
+    /// The URL of the store, for people.
+    root: String,
     /// The columns that are read, as the table has them.
     schema: SchemaRef,
     batch_rows: usize,
@@ -149,9 +152,12 @@ type Batches = BoxStream<'static, Result<RecordBatch, BoxError>>;
 impl FileOpener for Opener {
     fn open(&self, file: PartitionedFile) -> Result<FileOpenFuture> {
         let (decode, schema) = (self.decode, Arc::clone(&self.schema));
+        let root = self.root.clone();
         let (store, batch_rows) = (Arc::clone(&self.store), self.batch_rows.max(1));
         Ok(Box::pin(async move {
-            let path = file.path().to_string();
+            // What stands behind `?` may be a signature.
+            let path = file.path().as_ref().split("%3F").next().unwrap_or_default();
+            let path = format!("{root}{path}");
             let opened = match decode {
                 Decode::Arrow => guarded(&path, open_arrow(store, file, schema)).await,
                 Decode::Geojson => {

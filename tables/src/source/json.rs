@@ -72,7 +72,12 @@ pub(super) fn infer<'a>(
     let found = infer_json_schema_from_iterator::<_, Value>(values)?;
     let fields = order.iter().map(|name| {
         let field = found.field_with_name(name)?;
-        Ok(Field::new(name, settled(field.data_type()), true))
+        let data_type = match field.data_type() {
+            // Another file may know.
+            DataType::Null => DataType::Null,
+            known => settled(known),
+        };
+        Ok(Field::new(name, data_type, true))
     });
     let fields: Result<Vec<_>, arrow::error::ArrowError> = fields.collect();
     Ok(Arc::new(Schema::new(fields?)))
@@ -144,7 +149,7 @@ mod tests {
         let names: Vec<&String> = schema.fields().iter().map(|f| f.name()).collect();
         assert_eq!(names, ["z", "a", "n", "late"]);
         assert_eq!(schema.field(0).data_type(), &DataType::Float64);
-        assert_eq!(schema.field(1).data_type(), &DataType::Utf8);
+        assert_eq!(schema.field(1).data_type(), &DataType::Null);
         assert_eq!(schema.field(3).data_type(), &DataType::Utf8);
         let DataType::Struct(inner) = schema.field(2).data_type() else {
             panic!("{schema:?}");

@@ -246,10 +246,8 @@ async fn http(path: &str, context: &SourceContext) -> Result<Found, Error> {
 
 /// Finds objects of a bucket: one, a pattern, or all below a prefix that ends in `/` or is no object itself.
 async fn bucket(path: &str, context: &SourceContext) -> Result<Vec<Found>, Error> {
-    let (name, key) = path
-        .trim_start_matches("s3://")
-        .split_once('/')
-        .unwrap_or((path.trim_start_matches("s3://"), ""));
+    let rest = path.trim_start_matches("s3://");
+    let (name, key) = rest.split_once('/').unwrap_or((rest, ""));
     let bad = |source: crate::BoxError| Error::Url {
         path: path.to_owned(),
         source,

@@ -29,14 +29,11 @@ pub(super) struct Bucket {
 }
 
 impl Bucket {
-    /// Makes a bucket from the environment.
-    pub(super) fn from_environment(name: &str) -> Result<Self, BoxError> {
-        Self::new(name, |key| {
-            std::env::var(key).ok().filter(|value| !value.is_empty())
-        })
-    }
-
-    fn new(name: &str, setting: impl Fn(&str) -> Option<String>) -> Result<Self, BoxError> {
+    /// Makes a bucket from settings as the environment has them.
+    pub(super) fn new(
+        name: &str,
+        setting: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, BoxError> {
         let region = setting("AWS_REGION")
             .or_else(|| setting("AWS_DEFAULT_REGION"))
             .unwrap_or_else(|| "us-east-1".to_owned());

@@ -53,9 +53,18 @@ pub(super) fn union(format: Format, files: &[(Found, FileFacts)]) -> Result<Sche
         let has = |facts: &FileFacts| facts.schema.column_with_name(field.name()).is_some();
         let everywhere = files.iter().all(|(_, facts)| has(facts));
         let nullable = field.is_nullable() || !everywhere;
-        field.with_nullable(nullable)
+        let field = field.with_nullable(nullable);
+        match field.data_type() {
+            // A value behind the sample is kept as text.
+            DataType::Null if is_text(format) => field.with_data_type(DataType::Utf8),
+            _ => field,
+        }
     });
     Ok(Arc::new(Schema::new(fields.collect::<Vec<_>>())))
+}
+
+const fn is_text(format: Format) -> bool {
+    matches!(format, Format::Csv | Format::Ndjson | Format::Geojson)
 }
 
 fn same_names(one: &Schema, two: &Schema) -> bool {

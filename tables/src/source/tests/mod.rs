@@ -62,12 +62,7 @@ impl PhysicalExtensionCodec for Codec {
 }
 
 fn session(sources: &SourceContext, partitions: usize) -> SessionContext {
-    let mut config = SessionConfig::new().with_target_partitions(partitions);
-    config
-        .options_mut()
-        .execution
-        .parquet
-        .schema_force_view_types = false;
+    let config = SessionConfig::new().with_target_partitions(partitions);
     let runtime = RuntimeEnvBuilder::new()
         .with_object_store_registry(sources.registry())
         .build_arc()
