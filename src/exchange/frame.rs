@@ -1,8 +1,10 @@
 //! One message of a partition's stream, and the trailer that ends it.
 
+use std::hash::Hasher;
+
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::Xxh3;
+use twox_hash::XxHash3_64;
 
 /// Bytes that a frame is cut down to where rows allow it.
 ///
@@ -67,7 +69,7 @@ pub(super) enum Note {
 pub(super) struct Tally {
     rows: u64,
     batches: u64,
-    hash: Box<Xxh3>,
+    hash: XxHash3_64,
 }
 
 impl Tally {
@@ -75,13 +77,13 @@ impl Tally {
         Self {
             rows: 0,
             batches: 0,
-            hash: Box::new(Xxh3::new()),
+            hash: XxHash3_64::new(),
         }
     }
 
     pub(super) fn sum(&mut self, frame: &Frame) {
-        self.hash.update(&frame.header);
-        self.hash.update(&frame.body);
+        self.hash.write(&frame.header);
+        self.hash.write(&frame.body);
     }
 
     pub(super) fn count(&mut self, rows: u64) {
@@ -93,7 +95,7 @@ impl Tally {
         Trailer {
             rows: self.rows,
             batches: self.batches,
-            checksum: self.hash.digest(),
+            checksum: self.hash.finish(),
         }
     }
 }

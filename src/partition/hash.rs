@@ -1,6 +1,6 @@
 //! Which partition a key goes to, the same on every machine.
 
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use twox_hash::XxHash3_64;
 
 use super::error::Error;
 
@@ -11,7 +11,7 @@ const SEED: u64 = u64::from_le_bytes(*b"swathkey");
 #[must_use]
 #[inline]
 pub fn hash_key(key: &[u8]) -> u64 {
-    xxh3_64_with_seed(key, SEED)
+    XxHash3_64::oneshot_with_seed(SEED, key)
 }
 
 /// Gives each key one of `partitions` partitions: the same on every machine and in every version.

@@ -9,7 +9,7 @@ use bytes::{Bytes, BytesMut};
 use futures::stream::{self, StreamExt, TryStreamExt};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant, sleep};
-use xxhash_rust::xxh3::xxh3_64;
+use twox_hash::XxHash3_64;
 
 use super::layout::Layout;
 use super::link::Link;
@@ -64,7 +64,7 @@ impl Blobs {
             put,
             chunks: u32::try_from(chunks).map_err(|error| Link::failed("store a blob", error))?,
             bytes: payload.len() as u64,
-            checksum: xxh3_64(&payload),
+            checksum: XxHash3_64::oneshot(&payload),
             inline: fits.then(|| payload.clone()),
         };
         stream::iter(0..chunks)
@@ -140,7 +140,8 @@ impl Blobs {
                 blob.freeze()
             }
         };
-        let whole = blob.len() as u64 == manifest.bytes && xxh3_64(&blob) == manifest.checksum;
+        let whole =
+            blob.len() as u64 == manifest.bytes && XxHash3_64::oneshot(&blob) == manifest.checksum;
         Ok(whole.then_some(blob))
     }
 

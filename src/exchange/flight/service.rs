@@ -28,10 +28,12 @@ use crate::wire;
 /// The longest request taken: tickets are under 200 bytes.
 const REQUEST_BYTES_MAX: usize = 64 << 10;
 
+type Open = dyn Fn(&Ticket) -> Result<DataStream, Status> + Send + Sync;
+
 /// What a Flight server answers with.
 #[derive(Clone)]
 pub(in crate::exchange) struct Service {
-    open: Arc<dyn Fn(&Ticket) -> Result<DataStream, Status> + Send + Sync>,
+    open: Arc<Open>,
     health: Arc<dyn Fn() -> Vec<u8> + Send + Sync>,
     results: Option<Arc<dyn ResultDirectory>>,
 }

@@ -2,10 +2,9 @@
 //!
 //! A partition is encoded once, when it is written, as the Arrow IPC messages that go over the wire; serving it
 //! copies bytes and encodes nothing. **The newest goes to disk**: what is in memory stays there until it is
-//! released, and a partition (or the rest of one) that finds memory full goes to a file: one for each run of a
-//! task, however many partitions it writes. The
-//! other way, to move the oldest out, would write bytes that are often about to be released, and
-//! would make a writer wait for the moving of somebody else's partition.
+//! released, and a partition (or the rest of one) that finds memory full goes to a file, of which each run of a
+//! task has one, however many partitions it writes. The other way, to move the oldest out, would write bytes that
+//! are often about to be released, and would make a writer wait for the moving of somebody else's partition.
 //!
 //! [`writer`] is the way in for one partition and [`shuffle`] for all of a run, both over `run`; [`partition`]
 //! is the way out. The store does not know the network.
