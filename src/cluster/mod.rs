@@ -3,6 +3,8 @@
 
 mod local;
 mod metrics;
+#[cfg(feature = "tables")]
+mod results;
 mod worker;
 
 pub use local::{LocalCluster, LocalOptions};

@@ -144,15 +144,27 @@ impl Worker {
         };
         let (drain_timeout, coordinate, slots) =
             (config.drain_timeout, config.coordinate, config.slots);
-        let tasks = TaskService::new(config, me.clone(), ports, move || coordinates.list());
+        let tasks = TaskService::new(config, me.clone(), ports.clone(), move || {
+            coordinates.list()
+        });
         let services = TaskTracker::new();
         let ended = CancellationToken::new();
         if let Some(listener) = listeners.flight {
             let (store, ended) = (Arc::clone(&store), ended.clone());
+            #[cfg(not(feature = "tables"))]
+            let results = None;
+            #[cfg(feature = "tables")]
+            let results: Option<Arc<dyn exchange::ResultDirectory>> =
+                Some(Arc::new(super::results::CommittedTables {
+                    broker: Arc::clone(&broker),
+                    store: Arc::clone(&store),
+                    tables: ports.tables.clone(),
+                    me: me.clone(),
+                }));
+            let config = FlightConfig::default();
             services.spawn(async move {
-                if let Err(error) =
-                    FlightServer::serve(listener, store, None, ended, FlightConfig::default()).await
-                {
+                let served = FlightServer::serve(listener, store, results, ended, config);
+                if let Err(error) = served.await {
                     error!(error = chain(&error), "the Flight server failed");
                 }
             });

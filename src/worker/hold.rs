@@ -16,6 +16,7 @@ use crate::broker::{DeadLetter, Delivery, Settle};
 use crate::ids::{ExecutionId, JobId, TaskId};
 use crate::job::failure::chain;
 use crate::job::{Event, Failure, FailureClass, Payload, TaskFailure, TaskSuccess};
+use crate::plan::StageWork;
 use crate::wire::{self, TaskMessage};
 
 /// Ended jobs remembered, so that their late tasks are dropped unrun.
@@ -123,12 +124,18 @@ impl Shared {
     /// Waits for a slot and memory, and runs a task.
     async fn run_task(
         &self,
-        message: TaskMessage,
+        mut message: TaskMessage,
         execution: ExecutionId,
         cancelled: &Arc<AtomicBool>,
     ) -> (Duration, Result<execute::Done, Failure>) {
         // The semaphore is never closed.
         let slot = self.slots.acquire().await.ok();
+        if let StageWork::Fragment(_) = message.work {
+            // A query uses what it is given: its slot's share.
+            let share =
+                self.service.config.memory_bytes / u64::from(self.service.config.slots.max(1));
+            message.memory_bytes = message.memory_bytes.max(share);
+        }
         let memory = match self.memory.take(message.memory_bytes).await {
             Ok(memory) => memory,
             Err(error) => {

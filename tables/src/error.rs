@@ -49,3 +49,32 @@ pub enum Error {
         source: Box<DataFusionError>,
     },
 }
+
+impl Error {
+    /// Tells whether another try may go better. What an input or output said is for its own side to judge.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        match self {
+            Self::Table { source, .. } => source.may_pass(),
+            Self::Query { source } | Self::Run { source } => may_pass(source.find_root()),
+            Self::Input { .. } | Self::Output { .. } | Self::Memory { .. } => true,
+            Self::Cancelled => false,
+        }
+    }
+}
+
+fn may_pass(root: &DataFusionError) -> bool {
+    match root {
+        DataFusionError::ObjectStore(error) => !matches!(
+            **error,
+            object_store::Error::NotFound { .. }
+                | object_store::Error::PermissionDenied { .. }
+                | object_store::Error::Unauthenticated { .. }
+        ),
+        DataFusionError::IoError(_)
+        | DataFusionError::ResourcesExhausted(_)
+        | DataFusionError::ExecutionJoin(_) => true,
+        // Wrong values, wrong files, wrong statements: they stay wrong.
+        _ => false,
+    }
+}

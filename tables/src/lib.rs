@@ -20,6 +20,7 @@ pub mod local;
 mod plan;
 mod ports;
 mod query;
+mod read;
 mod run;
 pub mod sink;
 mod sorted;
@@ -33,6 +34,7 @@ pub use query::{
     Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
     TablePlan, TableStage,
 };
+pub use read::read;
 pub use run::{RunStats, TaskSettings, run};
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::StreamExt;
@@ -132,6 +133,10 @@ struct TaskOutputs {
 }
 
 impl Outputs for TaskOutputs {
+    fn begin(&mut self, _: &SchemaRef) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     fn write(&mut self, partition: u32, batch: &RecordBatch) -> Result<(), BoxError> {
         let place = (self.stage, self.task, partition);
         self.store

@@ -1,5 +1,6 @@
 //! What a fragment needs of its surroundings.
 
+use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use futures::stream::BoxStream;
@@ -29,6 +30,12 @@ pub trait Inputs: Send + Sync + std::fmt::Debug {
 ///
 /// Its calls may encode and may write to a file; they come from the thread that runs the fragment.
 pub trait Outputs: Send {
+    /// Says what the rows look like that will be written; comes once, before all else.
+    ///
+    /// # Errors
+    /// When such rows cannot be kept: the fragment stops.
+    fn begin(&mut self, schema: &SchemaRef) -> Result<(), BoxError>;
+
     /// Appends rows to a partition.
     ///
     /// # Errors

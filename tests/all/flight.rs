@@ -100,9 +100,13 @@ async fn pyarrow_reads_the_result_of_a_job() {
     let job = JobId::new("job-1").unwrap();
     let (task, execution) = (TaskId::default(), ExecutionId(1));
     let schema = rows(0, 1).schema();
-    let mut writer = store
-        .shuffle_writer(&job, task, execution, Arc::clone(&schema), 3)
-        .unwrap();
+    let first = PartitionKey {
+        job: job.clone(),
+        task,
+        execution,
+        partition: 0,
+    };
+    let mut writer = store.shuffle_writer(first, Arc::clone(&schema), 3).unwrap();
     for from in (0..60_000).step_by(1000) {
         writer.write(0, &rows(from, 1000)).unwrap();
     }

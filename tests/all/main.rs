@@ -17,5 +17,7 @@ mod hostile;
 mod nats;
 #[cfg(test)]
 mod ranges;
+#[cfg(all(test, feature = "tables"))]
+mod tables;
 #[cfg(test)]
 mod zoo;

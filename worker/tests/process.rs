@@ -216,6 +216,118 @@ mod process {
         assert_eq!(hidden.count(), 0, "something was left behind");
     }
 
+    /// Rows `n, n % 5000, ...` in files of their own.
+    #[cfg(feature = "tables")]
+    fn write_rows(dir: &Path, files: u32) -> Vec<String> {
+        let path = |file: u32| dir.join(format!("rows-{file}.csv"));
+        for file in 0..files {
+            let mut text = String::from("n,k\n");
+            for n in file * 20_000..(file + 1) * 20_000 {
+                text.push_str(&format!("{n},{}\n", n % 5000));
+            }
+            std::fs::write(path(file), text).unwrap();
+        }
+        (0..files)
+            .map(|file| path(file).display().to_string())
+            .collect()
+    }
+
+    #[cfg(feature = "tables")]
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_query_that_loses_a_worker_between_map_and_reduce_reruns_only_what_it_held() {
+        use std::collections::BTreeMap;
+
+        use swath::broker::Broker;
+        use swath::job::Event;
+        use swath::spec::{TableInput, TableOutput, TableSettings};
+        use swath::wire::{self, LogEntry};
+
+        let dir = tempfile::tempdir().unwrap();
+        let server = NatsServer::start().unwrap();
+        let broker = NatsBroker::connect(NatsConfig::for_url(server.url()))
+            .await
+            .unwrap();
+        let client = Client::new(broker.clone());
+        let mut workers: Vec<_> = ["a", "b", "c"]
+            .map(|id| WorkerProcess::start(id, &server))
+            .into();
+        wait_for_workers(&client, 3).await;
+        let output = dir.path().join("groups.csv");
+        let spec = JobSpec {
+            version: SPEC_VERSION,
+            operation: TaskOperation::GroupBy {
+                input: TableInput {
+                    paths: write_rows(dir.path(), 12),
+                    format: None,
+                },
+                by: vec!["k".to_owned()],
+                aggregates: vec!["count(*) as rows".to_owned(), "sum(n) as total".to_owned()],
+                settings: TableSettings {
+                    partitions: Some(60),
+                    ..TableSettings::default()
+                },
+            },
+            output: Some(TableOutput::new(output.display().to_string()).into()),
+            options: JobOptions::default(),
+        };
+        let job = submit(&client, &spec).await;
+        wait_for("the map is done", async || {
+            let progress = client.status(&job).await.ok()?.progress;
+            let map = progress.stages.first()?;
+            (map.tasks > 1 && map.done == map.tasks).then_some(())
+        })
+        .await;
+        let coordinator = client.workers().await.unwrap().into_iter();
+        let coordinator = coordinator
+            .filter(|worker| worker.coordinates.contains(&job))
+            .map(|worker| worker.id)
+            .next();
+        let victim = workers
+            .iter_mut()
+            .find(|worker| {
+                coordinator
+                    .as_ref()
+                    .is_none_or(|id| worker.id != id.as_str())
+            })
+            .unwrap();
+        victim.kill();
+        let victim = victim.id;
+        assert!(
+            !client.status(&job).await.unwrap().is_complete(),
+            "the job ended before the fault: make it longer"
+        );
+        end(&client, &job).await;
+
+        // By hand: 240,000 rows in 5000 groups of 48; group k holds k, k + 5000, ..., k + 47 * 5000.
+        let text = std::fs::read_to_string(&output).unwrap();
+        let mut found: Vec<&str> = text.lines().skip(1).collect();
+        found.sort_unstable();
+        let mut expected: Vec<String> = (0..5000_u64)
+            .map(|k| format!("{k},48,{}", 48 * k + 5000 * (47 * 48 / 2)))
+            .collect();
+        expected.sort_unstable();
+        assert_eq!(found, expected);
+
+        let mut runs: BTreeMap<u32, Vec<String>> = BTreeMap::new();
+        for record in broker.read_log(&job).await.unwrap() {
+            for event in wire::decode::<LogEntry>(&record.payload).unwrap().events {
+                if let Event::TaskSucceeded(success) = event
+                    && success.task.stage.0 == 0
+                {
+                    let worker = success.worker.id.to_string();
+                    runs.entry(success.task.index).or_default().push(worker);
+                }
+            }
+        }
+        let again: Vec<_> = runs.values().filter(|workers| workers.len() > 1).collect();
+        assert!(!again.is_empty(), "nothing was lost");
+        for workers in &again {
+            assert_eq!(workers[0], victim, "{runs:?}");
+        }
+        let held = runs.values().filter(|workers| workers[0] == victim).count();
+        assert!(held < runs.len() && again.len() <= held, "{runs:?}");
+    }
+
     #[tokio::test(flavor = "multi_thread")]
     async fn a_worker_that_joins_in_mid_job_takes_part_and_one_that_drains_finishes_its_task() {
         let server = NatsServer::start().unwrap();

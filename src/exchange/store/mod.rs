@@ -115,20 +115,23 @@ impl PartitionStore {
         PartitionWriter::new(Arc::clone(self), key, schema)
     }
 
-    /// Begins to write all partitions of one run of a task, numbered from 0.
+    /// Begins to write all partitions of one run of a task, numbered from `first` on.
     ///
     /// # Errors
     /// [`Error::Written`] when one of them is there already, [`Error::Full`], [`Error::File`].
     pub fn shuffle_writer(
         self: &Arc<Self>,
-        job: &JobId,
-        task: TaskId,
-        execution: ExecutionId,
+        first: PartitionKey,
         schema: SchemaRef,
         partitions: u32,
     ) -> Result<ShuffleWriter, Error> {
-        let first = first_key(job, task, execution);
         ShuffleWriter::new(Arc::clone(self), first, schema, partitions)
+    }
+
+    /// Returns a folder for what tasks spill; what is left in it goes with the store.
+    #[must_use]
+    pub fn spill_dir(&self) -> PathBuf {
+        self.folder.path().to_owned()
     }
 
     /// Returns a finished partition, and counts it as used now.

@@ -53,6 +53,12 @@ impl RunSink {
         Ok(sink)
     }
 
+    /// Adds a partition behind the others.
+    pub(super) fn grow(&mut self, schema: &Frame) -> Result<(), Error> {
+        self.partitions.push(Partition::new(&self.store));
+        self.put(self.partitions.len() - 1, schema.clone(), None)
+    }
+
     pub(super) fn first(&self) -> &PartitionKey {
         &self.first
     }

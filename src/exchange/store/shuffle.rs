@@ -17,7 +17,7 @@ use super::run::RunSink;
 use super::{Error, PartitionStore};
 use crate::exchange::PartitionKey;
 use crate::exchange::encode::{BatchEncoder, compact, estimate};
-use crate::exchange::frame::u64_of;
+use crate::exchange::frame::{Frame, u64_of};
 
 /// Rows that make a frame.
 const FRAME_ROWS: usize = 8192;
@@ -45,6 +45,8 @@ const BUFFERS_BYTES_MIN: u64 = 16 << 20;
 /// Its calls encode, and may write to a file: they belong on a thread that may block.
 pub struct ShuffleWriter {
     encoder: BatchEncoder,
+    /// What every partition begins with: the schema.
+    first_frame: Frame,
     sink: RunSink,
     buffers: Vec<Buffer>,
     buffered_bytes: u64,
@@ -84,11 +86,25 @@ impl ShuffleWriter {
             encoder,
             sink: RunSink::new(store, first, partitions, &frame)?,
             buffers: (0..partitions).map(|_| Buffer::default()).collect(),
+            first_frame: frame,
             buffered_bytes: 0,
             held,
             joins,
             broken: false,
         })
+    }
+
+    /// Adds partitions until there are so many.
+    ///
+    /// # Errors
+    /// [`Error::Full`], [`Error::File`].
+    pub fn grow_to(&mut self, partitions: u32) -> Result<(), Error> {
+        let wanted = usize::try_from(partitions).unwrap_or(usize::MAX);
+        while self.buffers.len() < wanted {
+            self.sink.grow(&self.first_frame)?;
+            self.buffers.push(Buffer::default());
+        }
+        Ok(())
     }
 
     /// Appends a batch to a partition; one without rows adds nothing.

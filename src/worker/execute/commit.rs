@@ -72,7 +72,7 @@ impl Executor {
     }
 
     /// Asks the log once more, just before the output appears, whether somebody has ended the job meanwhile.
-    async fn check_wanted(&self, context: &TaskContext) -> Result<(), Error> {
+    pub(super) async fn check_wanted(&self, context: &TaskContext) -> Result<(), Error> {
         let mut machine = JobMachine::new();
         for record in self.ports.broker.read_log(&context.job).await? {
             let _ = LogEntry::fold(&record.payload, record.at, &mut machine);

@@ -1,13 +1,24 @@
 //! The work of one task: reads its inputs, runs its kernel on the CPU pool, stores its partitions.
 
 mod commit;
+#[cfg(feature = "tables")]
+mod commit_table;
 mod custom;
+#[cfg(feature = "tables")]
+mod fragment;
 mod overviews;
 mod raster;
 mod tiles;
 
+#[cfg(feature = "tables")]
+use std::collections::VecDeque;
 use std::sync::Arc;
+#[cfg(feature = "tables")]
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+#[cfg(feature = "tables")]
+use bytes::Bytes;
 
 use super::cpu::{CpuPool, Panicked};
 use super::ports::WorkerPorts;
@@ -36,6 +47,9 @@ pub(crate) struct Done {
 pub(crate) struct Executor {
     ports: WorkerPorts,
     cpu: Arc<CpuPool>,
+    /// Fragments of queries that were read from the broker, the oldest first.
+    #[cfg(feature = "tables")]
+    fragments: Mutex<VecDeque<((JobId, String), Bytes)>>,
 }
 
 /// Says why a task did not end well.
@@ -68,6 +82,10 @@ pub(crate) enum Error {
         address: Box<PartitionAddress>,
         what: &'static str,
     },
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Tables(#[from] crate::tables::Error),
+    #[cfg(not(feature = "tables"))]
     #[error("this worker was built without tables; build it with the feature 'tables'")]
     NoTables,
     #[error("cancelled")]
@@ -88,7 +106,11 @@ impl Error {
             Self::Cog(error) => error.class(),
             Self::Partition { address, .. } => FailureClass::InputLost(address.clone()),
             Self::Cancelled => FailureClass::Cancelled,
-            Self::Calc(_) | Self::NoTables | Self::Bug { .. } => FailureClass::Fatal,
+            #[cfg(feature = "tables")]
+            Self::Tables(error) => error.class(),
+            #[cfg(not(feature = "tables"))]
+            Self::NoTables => FailureClass::Fatal,
+            Self::Calc(_) | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -107,6 +129,9 @@ impl Error {
             Self::Commit(error) => error.code(),
             Self::Arrow(_) => "partition",
             Self::Broker(_) | Self::Wire(_) => "broker",
+            #[cfg(feature = "tables")]
+            Self::Tables(error) => error.code(),
+            #[cfg(not(feature = "tables"))]
             Self::NoTables => "no-tables",
             Self::Cancelled => "cancelled",
             Self::Bug { .. } => "bug",
@@ -116,7 +141,12 @@ impl Error {
 
 impl Executor {
     pub(crate) fn new(ports: WorkerPorts, cpu: Arc<CpuPool>) -> Self {
-        Self { ports, cpu }
+        Self {
+            ports,
+            cpu,
+            #[cfg(feature = "tables")]
+            fragments: Mutex::default(),
+        }
     }
 
     /// Runs a task; a failure keeps its class.
@@ -157,7 +187,19 @@ impl Executor {
                 let inputs = self.inputs(&message.job, message.inputs).await?;
                 self.run_overviews(raster, group, inputs, context).await
             }
+            #[cfg(not(feature = "tables"))]
             StageWork::Fragment(_) | StageWork::CommitTable(_) => Err(Error::NoTables),
+            #[cfg(feature = "tables")]
+            StageWork::Fragment(stage) => {
+                let inputs = self.inputs(&message.job, message.inputs).await?;
+                self.run_fragment(stage, message.memory_bytes, inputs, context)
+                    .await
+            }
+            #[cfg(feature = "tables")]
+            StageWork::CommitTable(output) => {
+                let inputs = self.inputs(&message.job, message.inputs).await?;
+                self.run_commit_table(output, inputs, context).await
+            }
             StageWork::Commit {
                 raster,
                 path,

@@ -83,7 +83,7 @@ async fn physical(
     session.state().create_physical_plan(logical).await
 }
 
-fn query(source: DataFusionError) -> Error {
+pub(crate) fn query(source: DataFusionError) -> Error {
     Error::Query {
         source: Box::new(source),
     }

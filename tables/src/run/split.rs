@@ -38,6 +38,12 @@ pub(super) async fn run(
     settings: &TaskSettings,
     outputs: &mut dyn Outputs,
 ) -> Result<RunStats, Error> {
+    let attempt = Attempt::new(bytes, (0, 1), settings)
+        .map_err(|error| failed(RunError::Plan(error), None))?;
+    let schema = attempt.fragment.plan.schema();
+    outputs
+        .begin(&schema)
+        .map_err(|error| failed(RunError::Output(error), None))?;
     let mut sink = Sink::new(outputs);
     let mut first = Share {
         at: 0,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::execution::object_store::DefaultObjectStoreRegistry;
 use futures::StreamExt;
@@ -39,6 +40,10 @@ impl Inputs for Broken {
 struct Full;
 
 impl Outputs for Full {
+    fn begin(&mut self, _: &SchemaRef) -> Result<(), BoxError> {
+        Ok(())
+    }
+
     fn write(&mut self, partition: u32, _: &RecordBatch) -> Result<(), BoxError> {
         Err(Box::new(Lost(partition)))
     }
