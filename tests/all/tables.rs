@@ -142,7 +142,7 @@ async fn groups_joins_and_statements_give_the_expected_rows() {
             2,
             TaskOperation::GroupBy {
                 input: input(&data, NAVAIDS),
-                by: words(&["iso_country", "\"usageType\""]),
+                by: words(&["iso_country", "usageType"]),
                 aggregates: words(&[
                     "count(*) as rows",
                     "min(elevation_ft) as elevation_min",
