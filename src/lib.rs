@@ -11,7 +11,8 @@
 //! | [`ids`], [`time`], [`units`] | validated identities; time as a value; sizes as people write them |
 //! | [`grid`] | cells and where they are: CRS, affine, window, data types, blocks |
 //! | [`spec`] | what a person asks for: the versioned format of a job |
-//! | [`partition`] | cutting an extent or a grid into parts |
+//! | [`partition`] | cutting an extent, a grid, keys or a file into parts |
+//! | [`shuffle`] | dealing the rows of Arrow batches out into partitions |
 //! | [`ops`] | what is computed: kernels, expressions, the list of operations |
 //! | [`plan`] | spec + facts about inputs → stages of tasks |
 //! | [`job`] | the life of a job: the pure state machine over its log |
@@ -37,6 +38,7 @@ pub mod job;
 pub mod ops;
 pub mod partition;
 pub mod plan;
+pub mod shuffle;
 pub mod spec;
 pub mod telemetry;
 pub mod testing;
@@ -48,6 +50,10 @@ pub mod worker;
 pub use client::{Client, Coordinator, CoordinatorConfig};
 pub use cluster::{LocalCluster, Worker};
 pub use ops::{Operation, OperationError, Registry, TaskContext};
-pub use partition::{SpatialExtent, StripPartitioner, TilePartitioner};
+pub use partition::{
+    HashPartitioner, LoadBalancedPartitioner, RangePartitioner, SpatialExtent, StripPartitioner,
+    TilePartitioner,
+};
+pub use shuffle::{BroadcastShuffle, HashShuffle, RangeShuffle};
 pub use spec::{JobSpec, TaskOperation};
 pub use worker::WorkerConfig;

@@ -1,6 +1,6 @@
 //! What cannot be cut.
 
-/// Says why an extent or a grid cannot be cut.
+/// Says why an extent, a grid, keys or a file cannot be cut.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// A coordinate is NaN or infinite.
@@ -40,7 +40,7 @@ pub enum Error {
     /// No part was asked for.
     #[error("cannot cut into 0 {what}; ask for at least 1")]
     NoParts {
-        /// Columns, rows or strips.
+        /// Columns, rows, strips or partitions.
         what: &'static str,
     },
     /// Parts would be narrower than coordinates can tell apart.
@@ -66,5 +66,19 @@ pub enum Error {
         cols: u32,
         /// Rows.
         rows: u32,
+    },
+    /// A boundary of ranges is not above the one before it.
+    #[error(
+        "boundary {at} (counted from 0) is not above the one before it; give them in ascending order, each once, without NaN"
+    )]
+    Unordered {
+        /// Which one.
+        at: usize,
+    },
+    /// There are more ranges than a partition's number can name.
+    #[error("{count} boundaries are more than partitions can be numbered; give fewer")]
+    TooMany {
+        /// How many were given.
+        count: usize,
     },
 }

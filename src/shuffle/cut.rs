@@ -1,0 +1,117 @@
+//! Cutting a batch by the partition of each row: a counting sort of row numbers, then one copy of the rows.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{Array as _, ArrayRef, AsArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use arrow::record_batch::RecordBatch;
+
+use super::Shuffle;
+use super::error::Error;
+
+/// Cuts a batch into one for each partition that has rows, in the order of partitions; rows keep their order.
+///
+/// Rows that already lie together are not copied: their batch is a slice of the one given.
+///
+/// # Errors
+/// When the shuffle cannot tell the partition of each row.
+pub fn partition_batch(
+    shuffle: &impl Shuffle,
+    batch: &RecordBatch,
+) -> Result<Vec<(u32, RecordBatch)>, Error> {
+    let ids = shuffle.partition_ids(batch)?;
+    check(&ids, batch.num_rows(), shuffle.partitions())?;
+    cut(batch, ids, shuffle.partitions())
+}
+
+/// Checks that there is a partition for each row.
+pub(super) fn check(ids: &[u32], rows: usize, partitions: u32) -> Result<(), Error> {
+    let largest = ids.iter().copied().max().unwrap_or(0);
+    if ids.len() == rows && largest < partitions {
+        return Ok(());
+    }
+    Err(Error::Ids {
+        ids: ids.len(),
+        rows,
+        largest,
+        partitions,
+    })
+}
+
+/// Cuts a batch by the partitions of its rows, which are checked.
+pub(super) fn cut(
+    batch: &RecordBatch,
+    ids: Vec<u32>,
+    partitions: u32,
+) -> Result<Vec<(u32, RecordBatch)>, Error> {
+    let (rows, ends) = sort(&ids, partitions)?;
+    // Its memory serves the copies.
+    drop(ids);
+    let rows = UInt32Array::from(rows);
+    let mut parts = Vec::new();
+    let mut start = 0;
+    for (partition, end) in (0..partitions).zip(ends) {
+        if start < end {
+            parts.push((partition, pick(batch, &rows, start..end)?));
+        }
+        start = end;
+    }
+    Ok(parts)
+}
+
+/// Sorts the numbers of rows by their partitions, stably; returns them, and where each partition ends among them.
+fn sort(ids: &[u32], partitions: u32) -> Result<(Vec<u32>, Vec<usize>), Error> {
+    let count = u32::try_from(ids.len()).map_err(|_| Error::TooManyRows { rows: ids.len() })?;
+    let mut next = vec![0_usize; partitions as usize];
+    for id in ids {
+        if let Some(next) = next.get_mut(*id as usize) {
+            *next += 1;
+        }
+    }
+    let mut start = 0;
+    for next in &mut next {
+        start += std::mem::replace(next, start);
+    }
+    let mut rows = vec![0; ids.len()];
+    for (row, id) in (0..count).zip(ids) {
+        if let Some(next) = next.get_mut(*id as usize) {
+            if let Some(slot) = rows.get_mut(*next) {
+                *slot = row;
+            }
+            *next += 1;
+        }
+    }
+    // Each now stands where its partition ends.
+    Ok((rows, next))
+}
+
+/// Copies a partition's rows, which are in ascending order, or slices them out where they lie together.
+fn pick(batch: &RecordBatch, rows: &UInt32Array, part: Range<usize>) -> Result<RecordBatch, Error> {
+    let rows = rows.slice(part.start, part.len());
+    if let (Some(first), Some(last)) = (rows.values().first(), rows.values().last())
+        && (last - first) as usize + 1 == rows.len()
+    {
+        return Ok(batch.slice(*first as usize, rows.len()));
+    }
+    take_record_batch(batch, &rows)
+        .and_then(compact)
+        .map_err(Error::arrow("copy"))
+}
+
+/// Copies the strings that views point to: else each partition would hold, and send, all strings of the batch.
+pub(super) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let compact = |column: &ArrayRef| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => Arc::clone(column),
+        }
+    };
+    RecordBatch::try_new(
+        batch.schema(),
+        batch.columns().iter().map(compact).collect(),
+    )
+}
