@@ -51,6 +51,10 @@ pub mod worker;
 pub use client::{Client, Coordinator, CoordinatorConfig};
 pub use cluster::{LocalCluster, Worker};
 pub use ops::{Operation, OperationError, Registry, TaskContext};
-pub use partition::{SpatialExtent, StripPartitioner, TilePartitioner};
+pub use partition::{
+    HashPartitioner, LoadBalancedPartitioner, RangePartitioner, SpatialExtent, StripPartitioner,
+    TilePartitioner,
+};
+pub use shuffle::{BroadcastShuffle, HashShuffle, RangeShuffle};
 pub use spec::{JobSpec, TaskOperation};
 pub use worker::WorkerConfig;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{Array as _, ArrayRef, AsArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::Shuffle;
@@ -23,7 +24,7 @@ pub fn partition_batch(
 ) -> Result<Vec<(u32, RecordBatch)>, Error> {
     let ids = shuffle.partition_ids(batch)?;
     check(&ids, batch.num_rows(), shuffle.partitions())?;
-    cut(batch, &ids, shuffle.partitions())
+    cut(batch, ids, shuffle.partitions())
 }
 
 /// Checks that there is a partition for each row.
@@ -43,10 +44,12 @@ pub(super) fn check(ids: &[u32], rows: usize, partitions: u32) -> Result<(), Err
 /// Cuts a batch by the partitions of its rows, which are checked.
 pub(super) fn cut(
     batch: &RecordBatch,
-    ids: &[u32],
+    ids: Vec<u32>,
     partitions: u32,
 ) -> Result<Vec<(u32, RecordBatch)>, Error> {
-    let (rows, ends) = sort(ids, partitions)?;
+    let (rows, ends) = sort(&ids, partitions)?;
+    // Its memory serves the copies.
+    drop(ids);
     let rows = UInt32Array::from(rows);
     let mut parts = Vec::new();
     let mut start = 0;
@@ -93,16 +96,22 @@ fn pick(batch: &RecordBatch, rows: &UInt32Array, part: Range<usize>) -> Result<R
     {
         return Ok(batch.slice(*first as usize, rows.len()));
     }
-    let taken = take_record_batch(batch, &rows).map_err(Error::arrow("copy"))?;
-    let columns = taken.columns().iter().map(compact).collect();
-    RecordBatch::try_new(batch.schema(), columns).map_err(Error::arrow("copy"))
+    take_record_batch(batch, &rows)
+        .and_then(compact)
+        .map_err(Error::arrow("copy"))
 }
 
 /// Copies the strings that views point to: else each partition would hold, and send, all strings of the batch.
-fn compact(column: &ArrayRef) -> ArrayRef {
-    match column.data_type() {
-        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-        _ => Arc::clone(column),
-    }
+pub(super) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let compact = |column: &ArrayRef| -> ArrayRef {
+        match column.data_type() {
+            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+            _ => Arc::clone(column),
+        }
+    };
+    RecordBatch::try_new(
+        batch.schema(),
+        batch.columns().iter().map(compact).collect(),
+    )
 }

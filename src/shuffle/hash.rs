@@ -11,6 +11,9 @@ use super::gather::{one_each, shuffle_all};
 use super::value::row_hashes;
 use crate::partition::HashPartitioner;
 
+/// Rows hashed at a time.
+const HASHED_ROWS: usize = 4096;
+
 /// Sends rows with equal keys to one partition: across batches, machines and versions.
 ///
 /// A key is one column or several, of any Arrow type. Nulls are equal to each other, so are NaNs, and −0.0 to +0.0. A dictionary's, a
@@ -70,10 +73,27 @@ impl Shuffle for HashShuffle {
             .iter()
             .map(|name| column(batch, name))
             .collect::<Result<_, _>>()?;
-        let hashes = row_hashes(&columns).map_err(Error::arrow("hash"))?;
-        Ok(hashes
-            .into_iter()
-            .map(|hash| self.partitioner.partition_of_hash(hash))
-            .collect())
+        // Hashes of a few rows at a time stay in the cache; elements of nested columns would be hashed with each slice again.
+        let nested = columns.iter().any(|column| column.data_type().is_nested());
+        let at_a_time = if nested {
+            batch.num_rows().max(1)
+        } else {
+            HASHED_ROWS
+        };
+        let mut ids = Vec::with_capacity(batch.num_rows());
+        for start in (0..batch.num_rows()).step_by(at_a_time) {
+            let length = at_a_time.min(batch.num_rows() - start);
+            let slices: Vec<ArrayRef> = columns
+                .iter()
+                .map(|column| column.slice(start, length))
+                .collect();
+            let hashes = row_hashes(&slices).map_err(Error::arrow("hash"))?;
+            ids.extend(
+                hashes
+                    .into_iter()
+                    .map(|hash| self.partitioner.partition_of_hash(hash)),
+            );
+        }
+        Ok(ids)
     }
 }

@@ -93,6 +93,10 @@ impl RangeShuffle {
         if partitions == 0 {
             return Err(Error::NoPartitions);
         }
+        let rows = sample.num_rows();
+        if u32::try_from(rows).is_err() {
+            return Err(Error::TooManyRows { rows });
+        }
         let keys = sort_keys(keys)?;
         let columns: Vec<ArrayRef> = keys
             .iter()

@@ -6,6 +6,7 @@ use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 
 use super::column::plain;
+use super::cut::compact;
 use super::dictionaries::can_join;
 use super::error::Error;
 use super::order::{Keys, SortKey};
@@ -45,7 +46,9 @@ pub(super) fn sort(
             .iter()
             .filter_map(|row| places.get(*row as usize).copied())
             .collect();
-        interleave_record_batch(&batches, &rows).map_err(Error::arrow("sort"))
+        interleave_record_batch(&batches, &rows)
+            .and_then(compact)
+            .map_err(Error::arrow("sort"))
     };
     sorted.chunks(BATCH_ROWS).map(gather).collect()
 }

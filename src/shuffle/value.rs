@@ -29,7 +29,7 @@ const NULL: u64 = 0;
 type Hashes = Result<Vec<u64>, ArrowError>;
 
 /// Hashes each row of a key: one column as its value, several combined from left to right.
-pub(super) fn row_hashes(columns: &[&ArrayRef]) -> Hashes {
+pub(super) fn row_hashes(columns: &[ArrayRef]) -> Hashes {
     let Some((first, rest)) = columns.split_first() else {
         return Ok(Vec::new());
     };
@@ -117,13 +117,14 @@ fn decoded(array: &dyn Array) -> Hashes {
     let Some((values, at)) = encoded(array)? else {
         return present(array);
     };
+    // A dictionary may be far larger than the few rows that use it.
+    if values.len() > array.len() {
+        return value_hashes(take(&values, &at, None)?.as_ref());
+    }
     let hashes = UInt64Array::from(value_hashes(values.as_ref())?);
     let rows = take(&hashes, &at, None)?;
-    Ok(rows
-        .as_primitive::<UInt64Type>()
-        .iter()
-        .map(|hash| hash.unwrap_or(NULL))
-        .collect())
+    let rows = rows.as_primitive::<UInt64Type>().iter();
+    Ok(rows.map(|hash| hash.unwrap_or(NULL)).collect())
 }
 
 fn list<O: OffsetSizeTrait>(lists: &GenericListArray<O>) -> Hashes {

@@ -60,7 +60,8 @@ impl<S: Shuffle> ShuffleWriter<S> {
     /// Takes a batch; returns what is now ready.
     ///
     /// # Errors
-    /// When the batch is of another schema, or the shuffle cannot tell the partition of each row. The batch is then not taken.
+    /// When the batch is of another schema, or the shuffle cannot tell the partition of each row: the batch is then not
+    /// taken. When Arrow cannot copy rows, those held are lost.
     pub fn push(&mut self, batch: &RecordBatch) -> Result<Vec<(u32, RecordBatch)>, Error> {
         if batch.schema_ref() != &self.schema {
             return Err(self.other_schema(batch));
@@ -106,13 +107,13 @@ impl<S: Shuffle> ShuffleWriter<S> {
         if can_join(&held) {
             let joined = concat_batches(&self.schema, &held).map_err(Error::arrow("join"))?;
             drop(held);
-            return cut(&joined, &ids, partitions);
+            return cut(&joined, ids, partitions);
         }
         let mut ready = Vec::new();
         let mut ids = ids.as_slice();
         for batch in held {
             let (own, rest) = ids.split_at(batch.num_rows().min(ids.len()));
-            ready.extend(cut(&batch, own, partitions)?);
+            ready.extend(cut(&batch, own.to_vec(), partitions)?);
             ids = rest;
         }
         Ok(ready)

@@ -21,7 +21,7 @@ const LIST_EMPTY: u64 = F64_ZERO;
 fn check(array: impl Array + 'static, expected: &[u64]) {
     let array: ArrayRef = Arc::new(array);
     assert_eq!(
-        row_hashes(&[&array]).unwrap(),
+        row_hashes(std::slice::from_ref(&array)).unwrap(),
         expected,
         "{}",
         array.data_type()
@@ -29,14 +29,14 @@ fn check(array: impl Array + 'static, expected: &[u64]) {
     // A slice hashes as its rows do.
     for start in 0..array.len() {
         assert_eq!(
-            row_hashes(&[&array.slice(start, array.len() - start)]).unwrap(),
+            row_hashes(&[array.slice(start, array.len() - start)]).unwrap(),
             expected[start..],
             "{}",
             array.data_type()
         );
     }
     let none = array.slice(0, 0);
-    assert!(row_hashes(&[&none]).unwrap().is_empty());
+    assert!(row_hashes(&[none]).unwrap().is_empty());
 }
 
 #[test]
@@ -139,6 +139,10 @@ fn encoded_columns_hash_as_their_values() {
         DictionaryArray::new(keys, values.clone()),
         &[ABC, 0, 0, ABC],
     );
+    // More values than rows.
+    let words = StringArray::from(vec![Some("x"), None, Some("abc"), Some("y")]);
+    let keys = Int8Array::from(vec![Some(2), None, Some(1)]);
+    check(DictionaryArray::new(keys, Arc::new(words)), &[ABC, 0, 0]);
     let no_values: ArrayRef = Arc::new(StringArray::from(Vec::<&str>::new()));
     check(
         DictionaryArray::new(Int64Array::from(vec![None, None]), no_values),
@@ -214,8 +218,11 @@ fn several_keys_are_combined_in_their_order() {
     let ints: ArrayRef = Arc::new(Int32Array::from(vec![Some(1), None]));
     let words: ArrayRef = Arc::new(StringArray::from(vec!["abc", "abc"]));
     let expected = [0x127e_5b88_0bf6_84eb, 0xd0e6_4e19_b6da_bd3b];
-    assert_eq!(row_hashes(&[&ints, &words]).unwrap(), expected);
-    assert_ne!(row_hashes(&[&words, &ints]).unwrap(), expected);
+    assert_eq!(
+        row_hashes(&[ints.clone(), words.clone()]).unwrap(),
+        expected
+    );
+    assert_ne!(row_hashes(&[words, ints]).unwrap(), expected);
 }
 
 #[test]
