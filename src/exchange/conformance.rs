@@ -756,7 +756,7 @@ fn the_buffers_of_a_shuffle_are_bounded_and_counted() {
     let store = dir.store(1 << 30, DISK);
     let run = key("j", 1, 0);
     let mut writer = store
-        .shuffle_writer(run.clone(), numbers(0, 1).schema(), 4000)
+        .shuffle_writer(run, numbers(0, 1).schema(), 4000)
         .unwrap();
     let empty = store.usage().memory_bytes;
     let mut most = 0;

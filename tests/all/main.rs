@@ -17,7 +17,8 @@ mod hostile;
 mod nats;
 #[cfg(test)]
 mod ranges;
-#[cfg(all(test, feature = "tables"))]
+#[cfg(test)]
+#[cfg(feature = "tables")]
 mod tables;
 #[cfg(test)]
 mod zoo;

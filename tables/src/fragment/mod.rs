@@ -4,6 +4,7 @@
 //! read only by the version that wrote it: a cluster plans and runs with one.
 
 mod codec;
+mod converter;
 
 use std::sync::Arc;
 
@@ -13,11 +14,12 @@ use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion_proto::bytes::{
-    physical_plan_from_bytes_with_extension_codec, physical_plan_to_bytes_with_extension_codec,
+    physical_plan_from_bytes_with_proto_converter, physical_plan_to_bytes_with_extension_codec,
 };
 use prost::Message;
 
 use codec::Codec;
+use converter::Converter;
 
 /// How a task writes what its plan gives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, prost::Enumeration)]
@@ -74,6 +76,11 @@ pub(crate) fn decode(bytes: &[u8], context: &TaskContext) -> Result<Fragment> {
     Ok(Fragment {
         output: encoded.output(),
         tasks: encoded.tasks,
-        plan: physical_plan_from_bytes_with_extension_codec(&encoded.plan, context, &Codec)?,
+        plan: physical_plan_from_bytes_with_proto_converter(
+            &encoded.plan,
+            context,
+            &Codec,
+            &Converter,
+        )?,
     })
 }
