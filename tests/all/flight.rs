@@ -160,7 +160,7 @@ async fn pyarrow_reads_the_result_of_a_job() {
 }
 
 /// Runs a script with the Python that `SWATH_PYTHON` names, or `python3`; returns what it printed.
-fn python(script: &str, argument: &str) -> String {
+pub(crate) fn python(script: &str, argument: &str) -> String {
     let program = std::env::var("SWATH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
     let output = std::process::Command::new(&program)
         .args(["-c", script, argument])

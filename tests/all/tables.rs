@@ -361,3 +361,63 @@ async fn joins_of_every_kind_keep_the_rows_that_they_should() {
     }
     cluster.stop().await;
 }
+
+/// Reads the result of a job from a worker, given as `job@host:port`, and prints its parts and a sum.
+const READER: &str = r#"
+import sys
+try:
+    import pyarrow.flight as flight, pyarrow as pa
+except ImportError as error:
+    sys.exit(f"no pyarrow: {error}")
+job, address = sys.argv[1].split("@")
+client = flight.connect(f"grpc://{address}")
+found = client.get_flight_info(flight.FlightDescriptor.for_path(job))
+tables = []
+for endpoint in found.endpoints:
+    with flight.connect(endpoint.locations[0]) as worker:
+        tables.append(worker.do_get(endpoint.ticket).read_all())
+table = pa.concat_tables(tables)
+print(found.schema.names, found.total_records, table.num_rows, sum(table["n"].to_pylist()), table["n"].to_pylist()[:2])
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn any_flight_client_reads_the_table_of_a_job_from_any_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("numbers.csv");
+    let lines: String = (0..1000).map(|n| format!("{n}\n")).collect();
+    std::fs::write(&path, format!("n\n{lines}")).unwrap();
+    let cluster = cluster(3).await;
+    let client = cluster.client();
+    let sort = |output: PathBuf| JobSpec {
+        version: SPEC_VERSION,
+        operation: TaskOperation::Sort {
+            input: TableInput {
+                paths: vec![path.display().to_string()],
+                format: None,
+            },
+            by: words(&["n desc"]),
+            settings: SETTINGS,
+        },
+        output: Some(TableOutput::new(output.display().to_string()).into()),
+        options: JobOptions::default(),
+    };
+    // As one file, and as a folder of parts.
+    for name in ["sorted.parquet", "sorted"] {
+        let spec = sort(dir.path().join(name));
+        let job = client
+            .submit(&spec, SubmitOptions::default())
+            .await
+            .unwrap();
+        assert!(client.wait(&job).await.unwrap().succeeded());
+        let workers = client.workers().await.unwrap();
+        assert_eq!(workers.len(), 3);
+        for worker in workers {
+            let argument = format!("{job}@{}", worker.flight);
+            let read = move || crate::flight::python(READER, &argument);
+            let printed = tokio::task::spawn_blocking(read).await.unwrap();
+            // By hand: 0 + 1 + … + 999.
+            assert_eq!(printed.trim(), "['n'] 1000 1000 499500 [999, 998]");
+        }
+    }
+    cluster.stop().await;
+}
