@@ -83,7 +83,7 @@ pub(crate) enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Print what the tasks of a queue returned, one JSON object a line
+    /// Print where the output is; of a queue what its tasks returned, one JSON object a line
     Results {
         /// The job
         job: JobId,

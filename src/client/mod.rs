@@ -18,6 +18,7 @@ pub use watch::JobProgress;
 use crate::broker::{self, Broker, DeadLetter, Signal};
 use crate::ids::{JobId, WorkerId};
 use crate::job::{Event, JobMachine, Payload};
+use crate::spec::{JobSpec, Output};
 use crate::wire::{self, LogEntry, WorkerState};
 
 /// Says why a client could not do what it was asked.
@@ -191,6 +192,34 @@ impl Client {
     /// When the broker fails.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
         Ok(self.broker.dead_letters().await?)
+    }
+
+    /// Returns where a job's output went, or nothing when it has none: a queue's tasks return values.
+    ///
+    /// # Errors
+    /// When the job has not succeeded, or the broker fails.
+    pub async fn output(&self, job: &JobId) -> Result<Option<Output>, Error> {
+        let progress = self.status(job).await?;
+        if !progress.succeeded() {
+            return Err(Error::NoResults {
+                job: job.clone(),
+                state: progress.sentence(),
+            });
+        }
+        let mut machine = JobMachine::new();
+        for record in self.broker.read_log(job).await? {
+            // What does not decode is left out by every reader alike.
+            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
+        }
+        let spec = match machine.submission().map(|submission| &submission.spec) {
+            None => return Ok(None),
+            Some(Payload::Inline(bytes)) => bytes.clone(),
+            Some(Payload::Blob(name)) => {
+                let blob = self.broker.get_blob(job, name).await?;
+                blob.ok_or_else(|| Error::BlobMissing { name: name.clone() })?
+            }
+        };
+        Ok(wire::decode::<JobSpec>(&spec)?.output)
     }
 
     /// Returns what the tasks of a queue returned, by task number, as JSON. Tasks that returned nothing are

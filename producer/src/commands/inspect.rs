@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use swath::ids::{JobId, WorkerId};
+use swath::spec::Output;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
@@ -50,7 +51,11 @@ pub(crate) async fn results(
     file: Option<PathBuf>,
     global: &Global,
 ) -> Result<(), CliError> {
-    let results = global.connect().await?.results(job).await?;
+    let client = global.connect().await?;
+    if let Some(committed) = client.output(job).await? {
+        return show_output(job, &committed, file.is_some(), global);
+    }
+    let results = client.results(job).await?;
     let mut out: Box<dyn Write> = match &file {
         None => Box::new(std::io::stdout().lock()),
         Some(path) => {
@@ -71,6 +76,30 @@ pub(crate) async fn results(
         out.flush()
     };
     write(&mut *out).map_err(|error| CliError::asked("output", format!("results: {error}")))
+}
+
+/// Prints where an output is.
+fn show_output(
+    job: &JobId,
+    committed: &Output,
+    to_file: bool,
+    global: &Global,
+) -> Result<(), CliError> {
+    let path = committed.path();
+    if to_file {
+        return Err(CliError::asked(
+            "output",
+            format!(
+                "job {job} committed its output as {path}; copy it from there, or read a table with any Flight client: GetFlightInfo of the path {job} at a worker"
+            ),
+        ));
+    }
+    if global.json {
+        output::json(committed);
+    } else {
+        println!("{path}");
+    }
+    Ok(())
 }
 
 pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError> {
