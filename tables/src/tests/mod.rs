@@ -4,6 +4,6 @@ mod airports;
 mod files;
 mod memory;
 mod statements;
-mod support;
+pub(crate) mod support;
 mod surroundings;
 mod tpch;

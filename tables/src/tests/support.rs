@@ -12,7 +12,20 @@ use crate::local::{LocalSettings, run_plan};
 use crate::plan::{plan_registered, session};
 use crate::{Operation, PlanSettings, RunStats, TablePlan};
 
-pub(super) fn data() -> PathBuf {
+/// Says whether the shared data is not there, and says so plainly.
+pub(crate) fn left_out() -> bool {
+    let missing = !data().join("expected").is_dir();
+    if missing {
+        let path = data();
+        eprintln!(
+            "LEFT OUT: no shared data in '{}'; set SWATH_TEST_DATA",
+            path.display()
+        );
+    }
+    missing
+}
+
+pub(crate) fn data() -> PathBuf {
     let from_env = std::env::var_os("SWATH_TEST_DATA").map(PathBuf::from);
     from_env.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"))
 }

@@ -24,13 +24,10 @@ use futures::TryStreamExt;
 use super::{SourceContext, SourceFacts, register};
 use crate::query::{Format, NamedTable};
 
-/// Returns the folder of shared test data; a machine without it skips what needs it, and says so.
+/// Returns the folder of shared test data; a machine without it leaves out what needs it, and says so.
 pub(super) fn shared_data() -> Option<PathBuf> {
-    let root = std::env::var_os("SWATH_TEST_DATA").map(PathBuf::from);
-    if root.is_none() {
-        println!("skipped: SWATH_TEST_DATA names no folder of test data");
-    }
-    root
+    use crate::tests::support::{data, left_out};
+    (!left_out()).then(data)
 }
 
 #[derive(Debug)]
