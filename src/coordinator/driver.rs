@@ -16,6 +16,7 @@ use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
 use crate::ids::{Attempt, JobId, TaskId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
+use crate::partition::hash_key;
 use crate::plan::{Plan, StageWork};
 use crate::spec::{JobSpec, OutputKind};
 use crate::tables::Tables;
@@ -276,7 +277,8 @@ impl<'a> Driver<'a> {
                 publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
                 let stages = plan.shapes();
                 let bytes = wire::encode(&plan)?;
-                let plan = publish::place(self.job, &**self.broker, "plan", bytes).await?;
+                let name = format!("plan-{:016x}", hash_key(&bytes));
+                let plan = publish::place(self.job, &**self.broker, &name, bytes).await?;
                 Event::Planned { stages, plan }
             }
             Err(failure) => {

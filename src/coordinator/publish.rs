@@ -9,6 +9,7 @@ use super::Error;
 use crate::broker::{Broker, Message};
 use crate::ids::{Attempt, JobId, StageId, TaskId, WorkerRef};
 use crate::job::{JobMachine, Payload};
+use crate::partition::hash_key;
 use crate::plan::{Plan, Stage, StageWork};
 use crate::spec::{JobSpec, TaskOperation};
 use crate::wire::message::TaskInputs;
@@ -121,6 +122,9 @@ async fn place_inputs(
 }
 
 /// Puts the fragments of a query behind blobs, so that not every task's message carries one.
+///
+/// Two coordinators may plan one job differently, and an id that was forgotten may come again: a name tells what is
+/// behind it.
 pub(crate) async fn place_fragments(
     job: &JobId,
     broker: &dyn Broker,
@@ -133,7 +137,7 @@ pub(crate) async fn place_fragments(
         if let Payload::Inline(bytes) = &work.fragment
             && bytes.len() > FRAGMENT_INLINE_MAX
         {
-            let name = format!("fragment-{number}");
+            let name = format!("fragment-{number}-{:016x}", hash_key(bytes));
             broker.put_blob(job, &name, bytes.clone()).await?;
             Arc::make_mut(work).fragment = Payload::Blob(name);
         }
