@@ -7,7 +7,7 @@
 //! - Folders named `name=value` at or below a given folder, or from the first wildcard of a pattern on, are columns.
 //! - Files come in the order of their paths, each once; the rows of a table are in this order.
 
-use std::path::{Path as FsPath, PathBuf};
+use std::path::{Component, Path as FsPath, PathBuf};
 
 use datafusion::execution::object_store::ObjectStoreUrl;
 use futures::TryStreamExt;
@@ -189,8 +189,10 @@ fn files_below(root: &FsPath) -> std::io::Result<Vec<(String, PathBuf)>> {
 
 fn local_file(path: &FsPath, below: &str) -> Result<Found, Error> {
     let shown = path.to_string_lossy().into_owned();
-    let meta = std::fs::metadata(path).map_err(|e| fetch_failed(&shown, io_error(e)))?;
-    let location = Path::from_absolute_path(path).map_err(|source| Error::Url {
+    let failed = |e| fetch_failed(&shown, io_error(e));
+    let meta = std::fs::metadata(path).map_err(failed)?;
+    let location = without_parents(path).map_err(failed)?;
+    let location = Path::from_absolute_path(location).map_err(|source| Error::Url {
         path: shown.clone(),
         source: source.into(),
     })?;
@@ -207,6 +209,15 @@ fn local_file(path: &FsPath, below: &str) -> Result<Found, Error> {
         shown,
         hive: hive_columns(below),
     })
+}
+
+/// Resolves `..` as the file system does, behind links, since an object's path may have none.
+fn without_parents(path: &FsPath) -> std::io::Result<PathBuf> {
+    let has_parents = path.components().any(|part| part == Component::ParentDir);
+    match (path.parent(), path.file_name()) {
+        (Some(folder), Some(name)) if has_parents => Ok(folder.canonicalize()?.join(name)),
+        _ => Ok(path.to_owned()),
+    }
 }
 
 /// Reads `name=value` folders from a path.
@@ -369,6 +380,14 @@ mod tests {
         check(&files, "b/[2-9].csv", &["b/2.csv"]).await;
         check(&files, "b/_*", &["b/_SUCCESS"]).await;
         check(&files, "a[1].csv", &["a[1].csv"]).await;
+        check(&files, "_tmp/../b/1.csv", &["_tmp/../b/1.csv"]).await;
+        check(&files, "b/../b/?.csv", &["b/../b/1.csv", "b/../b/2.csv"]).await;
+        check(
+            &files,
+            "b/c/..",
+            &["b/c/../1.csv", "b/c/../2.csv", "b/c/../c/3.csv"],
+        )
+        .await;
     }
 
     #[tokio::test]
