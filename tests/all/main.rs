@@ -18,6 +18,9 @@ mod nats;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+#[path = "../shared/mod.rs"]
+mod shared;
+#[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
 #[cfg(test)]
