@@ -244,7 +244,8 @@ fn assert_same_rows(found: &Path, expected: &Path, keys: usize) {
     }
 }
 
-fn alike(a: &str, b: &str) -> bool {
+/// Tells whether two fields are the same text, or numbers within 1e-9 of each other.
+pub(crate) fn alike(a: &str, b: &str) -> bool {
     match (a.parse::<f64>(), b.parse::<f64>()) {
         (Ok(a), Ok(b)) => (a - b).abs() <= 1e-9 * b.abs().max(1.0),
         _ => a == b,

@@ -12,3 +12,6 @@ mod shared;
 #[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+mod tpch;

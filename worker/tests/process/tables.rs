@@ -28,16 +28,17 @@ type Run = (String, u64);
 /// How often a job is tried until its victim held something that was missed.
 const TRIES: u32 = 6;
 
-struct Cluster {
+/// A server and workers.
+pub(crate) struct Cluster {
     server: NatsServer,
     broker: Arc<NatsBroker>,
-    client: Client,
+    pub(crate) client: Client,
     workers: Vec<WorkerProcess>,
 }
 
 impl Cluster {
     /// Starts a server and workers; all must be up before a job comes, so that all take part.
-    async fn start(workers: &[&str]) -> Self {
+    pub(crate) async fn start(workers: &[&str]) -> Self {
         let server = NatsServer::start().unwrap();
         let config = NatsConfig::for_url(server.url());
         let broker = NatsBroker::connect(config).await.unwrap();
@@ -160,7 +161,7 @@ impl Cluster {
     }
 }
 
-fn spec(operation: &TaskOperation, output: &Path) -> JobSpec {
+pub(crate) fn spec(operation: &TaskOperation, output: &Path) -> JobSpec {
     JobSpec {
         version: SPEC_VERSION,
         operation: operation.clone(),
