@@ -444,9 +444,12 @@ fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -
         // The samples of a window, the levels above them, and all of them encoded.
         let output_bytes = window_cells * cell_bytes * 8 / 3;
         let first = number == 0;
-        // Inputs are held encoded and decoded.
+        // Inputs are held encoded and decoded, with the halo.
+        let halo = raster.kernel.halo().saturating_mul(2);
         let input_bytes = if first {
-            window_cells * input_cell_bytes * 2
+            let cols_read = group.window_cols.saturating_add(halo).min(cols);
+            let rows_read = group.window_rows.saturating_add(halo).min(rows);
+            u64::from(cols_read) * u64::from(rows_read) * input_cell_bytes * 2
         } else {
             window_cells * cell_bytes
         };

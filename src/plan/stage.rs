@@ -135,6 +135,16 @@ pub enum KernelSpec {
     },
 }
 
+impl KernelSpec {
+    /// Returns how many cells around a cell its result depends on: what a task reads beyond its window, on each side.
+    #[must_use]
+    pub fn halo(&self) -> u32 {
+        match self {
+            Self::Copy | Self::Calc { .. } => 0,
+        }
+    }
+}
+
 impl Plan {
     /// Returns what the job machine must know.
     #[must_use]
