@@ -10,6 +10,7 @@ pub mod dtype;
 pub mod halo;
 pub mod profile;
 pub mod pyramid;
+mod units;
 pub mod window;
 
 pub use affine::Affine;

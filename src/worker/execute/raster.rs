@@ -1,11 +1,13 @@
 //! A window of a raster: read, compute, encode, halve, store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Done, Error, Executor, check_cancelled, group, tiles};
 use crate::grid::{Block, HaloBlock, RasterProfile, Window};
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
+use crate::ops::focal;
 use crate::ops::local::calc::CalcKernel;
 use crate::plan::stage::{KernelSpec, RasterStage};
 
@@ -34,7 +36,7 @@ impl Executor {
                 let blocks = decode(encoded, &context)?;
                 let cut = |block| HaloBlock::cut(block, read, window, whole);
                 let blocks = blocks.into_iter().map(cut).collect();
-                let block = compute(&raster.kernel, &raster.output, blocks)?;
+                let block = compute(&raster.kernel, &raster.output, blocks, &context.cancelled)?;
                 tiles::store_levels(&raster, &first, block, &context)
             })
             .await?
@@ -53,10 +55,11 @@ fn decode(encoded: Vec<EncodedWindow>, context: &TaskContext) -> Result<Vec<Bloc
 }
 
 /// Runs the kernel over blocks of one place, as many as there are sources, each with the kernel's halo.
-fn compute(
+pub(super) fn compute(
     kernel: &KernelSpec,
     output: &RasterProfile,
     mut blocks: Vec<HaloBlock>,
+    cancelled: &AtomicBool,
 ) -> Result<Block, Error> {
     match kernel {
         KernelSpec::Calc {
@@ -68,6 +71,16 @@ fn compute(
             let blocks: Vec<Block> = blocks.into_iter().map(|cut| cut.block).collect();
             let kernel = CalcKernel::new(expression, names, *scale, *offset)?;
             Ok(kernel.run(&blocks, output.dtype, output.nodata)?)
+        }
+        KernelSpec::Focal(kernel) => {
+            let block = blocks.pop().ok_or(Error::Bug {
+                what: "a neighbourhood of nothing",
+            })?;
+            let go_on = &mut || !cancelled.load(Ordering::Relaxed);
+            match kernel.run(&block, output.dtype, output.nodata, go_on) {
+                Err(focal::Error::Stopped) => Err(Error::Cancelled),
+                ran => Ok(ran?),
+            }
         }
         KernelSpec::Copy => {
             let block = blocks.pop().ok_or(Error::Bug {
