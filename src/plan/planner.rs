@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::table;
+use super::{neighbourhood, table};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -61,6 +61,9 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
         TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+        TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
+        TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
+        TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
         TaskOperation::GroupBy { .. }
         | TaskOperation::Sort { .. }
         | TaskOperation::Join { .. }
@@ -194,7 +197,7 @@ fn plan_convert(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Plan, 
     ))
 }
 
-fn required_output<'s>(
+pub(super) fn required_output<'s>(
     spec: &'s JobSpec,
     operation: &'static str,
 ) -> Result<&'s RasterOutput, PlanError> {
@@ -211,7 +214,7 @@ fn required_output<'s>(
     Ok(output)
 }
 
-fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
+pub(super) fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
     let (low, high) = dtype.range();
     let fits = dtype.is_float() || (nodata.fract() == 0.0 && (low..=high).contains(&nodata));
     if fits {
@@ -278,14 +281,14 @@ fn group_by_file(
     Ok((sources, labels.concat()))
 }
 
-fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
+pub(super) fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
     catalog.rasters.get(path).ok_or_else(|| PlanError::Unknown {
         path: path.to_owned(),
     })
 }
 
 /// Checks that all sources have their bands and share one grid; returns the facts of the first.
-fn common_grid<'c>(
+pub(super) fn common_grid<'c>(
     sources: &[SourceBands],
     catalog: &'c Catalog,
 ) -> Result<&'c RasterFacts, PlanError> {
@@ -355,7 +358,7 @@ fn describe_grid(profile: &RasterProfile) -> String {
     )
 }
 
-fn raster_plan(
+pub(super) fn raster_plan(
     name: &str,
     sources: Vec<SourceBands>,
     kernel: KernelSpec,
@@ -444,9 +447,13 @@ fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -
         // The samples of a window, the levels above them, and all of them encoded.
         let output_bytes = window_cells * cell_bytes * 8 / 3;
         let first = number == 0;
-        // Inputs are held encoded and decoded.
+        // Inputs are held encoded and decoded, with the halo.
+        let halo = raster.kernel.halo().saturating_mul(2);
         let input_bytes = if first {
-            window_cells * input_cell_bytes * 2
+            let cols_read = group.window_cols.saturating_add(halo).min(cols);
+            let rows_read = group.window_rows.saturating_add(halo).min(rows);
+            u64::from(cols_read) * u64::from(rows_read) * input_cell_bytes * 2
+                + raster.kernel.scratch_bytes()
         } else {
             window_cells * cell_bytes
         };

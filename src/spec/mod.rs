@@ -3,6 +3,7 @@
 //! [`JobSpec`] is the whole; [`TaskOperation`] what its tasks do, [`Output`] where the result goes, [`JobOptions`]
 //! how it is run.
 
+mod neighbourhood;
 mod options;
 mod output;
 mod raster;
@@ -13,6 +14,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
 
+pub use neighbourhood::{
+    Aspect, Convolve, Focal, FocalShape, FocalStatistic, Gradient, Hillshade, RuggednessFormula,
+    Scale, Shading, Slope, SlopeUnit, Terrain, TerrainProduct,
+};
 pub use options::{JobOptions, Priority, RetryPolicy};
 pub use output::{Output, OutputError};
 pub use raster::{Compression, DEFAULT_BLOCKSIZE, Overviews, RasterOutput, Resampling};
@@ -69,6 +74,12 @@ pub enum TaskOperation {
         /// Path or URL of the raster.
         input: String,
     },
+    /// A map of the relief of an elevation raster.
+    Terrain(Terrain),
+    /// A statistic of the window around each cell.
+    Focal(Focal),
+    /// A weighted sum of the cells around each cell.
+    Convolve(Convolve),
     /// Groups of a table's rows.
     GroupBy {
         /// The table.
@@ -156,7 +167,12 @@ impl TaskOperation {
     #[must_use]
     pub const fn output_kind(&self) -> OutputKind {
         match self {
-            Self::Index { .. } | Self::Calc { .. } | Self::Convert { .. } => OutputKind::Raster,
+            Self::Index { .. }
+            | Self::Calc { .. }
+            | Self::Convert { .. }
+            | Self::Terrain(_)
+            | Self::Focal(_)
+            | Self::Convolve(_) => OutputKind::Raster,
             Self::GroupBy { .. }
             | Self::Sort { .. }
             | Self::Join { .. }
@@ -172,7 +188,10 @@ impl TaskOperation {
             Self::Index { inputs, .. } | Self::Calc { inputs, .. } => {
                 inputs.iter_mut().map(|input| &mut input.path).collect()
             }
-            Self::Convert { input } => vec![input],
+            Self::Convert { input }
+            | Self::Terrain(Terrain { input, .. })
+            | Self::Focal(Focal { input, .. })
+            | Self::Convolve(Convolve { input, .. }) => vec![input],
             Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
                 input.paths.iter_mut().collect()
             }

@@ -12,6 +12,8 @@ mod examples;
 #[cfg(test)]
 mod flight;
 #[cfg(test)]
+mod focal;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 #[cfg(feature = "tables")]
