@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
+use swath::ids::{JobId, WorkerRef};
 use swath::job::Outcome;
 use swath::spec::{JobOptions, JoinKind, SPEC_VERSION, TableInput, TableOutput};
+use swath::tables::fetch::{FetchError, fetch};
+use swath::wire::message::WorkerState;
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
 use crate::shared::shared_data;
@@ -218,6 +221,7 @@ async fn any_flight_client_reads_the_table_of_a_job_from_any_worker() {
         assert!(client.wait(&job).await.unwrap().succeeded());
         let workers = client.workers().await.unwrap();
         assert_eq!(workers.len(), 3);
+        fetches_the_table(&workers[1], &job, &dir.path().join("fetched.csv")).await;
         for worker in workers {
             let argument = format!("{job}@{}", worker.flight);
             let read = move || crate::flight::python(READER, &argument);
@@ -227,4 +231,26 @@ async fn any_flight_client_reads_the_table_of_a_job_from_any_worker() {
         }
     }
     cluster.stop().await;
+}
+
+/// Fetches the numbers from 999 down to 0 from a worker, twice over the same file.
+async fn fetches_the_table(worker: &WorkerState, job: &JobId, file: &Path) {
+    let from = WorkerRef {
+        id: worker.id.clone(),
+        incarnation: worker.incarnation,
+        flight: worker.flight.clone(),
+    };
+    let mut output = TableOutput::new(file.display().to_string());
+    output.overwrite = true;
+    let fetched = fetch(&from, job, &output).await.unwrap();
+    assert_eq!(fetched.rows, 1000);
+    let text = std::fs::read_to_string(file).unwrap();
+    let expected: String = (0..1000).rev().map(|n| format!("{n}\n")).collect();
+    assert_eq!(text, format!("n\n{expected}"));
+    output.overwrite = false;
+    let error = fetch(&from, job, &output).await.unwrap_err();
+    assert!(matches!(error, FetchError::Commit(_)), "{error}");
+    let other = JobId::new("no-such-job").unwrap();
+    let nothing = fetch(&from, &other, &TableOutput::new("/tmp/never.csv")).await;
+    assert!(matches!(nothing, Err(FetchError::NoTable { .. })));
 }
