@@ -85,6 +85,12 @@ def prepare(binaries, args, folder):
     return tables
 
 
+def statement_of(path):
+    """Leaves out the lines of comment: an argument that begins with dashes would be taken for an option."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return "\n".join(line for line in lines if not line.startswith("--"))
+
+
 def by_datafusion(binaries, tables, threads, output):
     lines = tpch(binaries, "alone", tables, threads, output).splitlines()
     return {int(number): float(seconds) for number, seconds, _ in (line.split() for line in lines)}
@@ -114,7 +120,7 @@ def main():
         with cluster.Cluster(binaries, folder / "cluster", args.slots) as nats:
             nats.start_workers(*(f"worker-{number}" for number in range(args.workers)))
             for number in numbers:
-                statement = (queries / f"{number}.sql").read_text(encoding="utf-8")
+                statement = statement_of(queries / f"{number}.sql")
                 output = folder / f"{number}.csv"
                 seconds = by_swath(nats, statement, tables, output)
                 ours, theirs = rows_of(output), rows_of(folder / "alone" / f"{number}.csv")
