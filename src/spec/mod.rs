@@ -8,6 +8,7 @@ mod output;
 mod raster;
 mod table;
 mod task_list;
+mod warp;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +22,10 @@ pub use table::{
     TableSettings,
 };
 pub use task_list::{TaskList, TaskListError};
+pub use warp::{
+    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
+    WarpMethod, WarpSettings,
+};
 
 /// The version of the format that this build writes; it reads this one and every earlier one.
 pub const SPEC_VERSION: u32 = 1;
@@ -69,6 +74,10 @@ pub enum TaskOperation {
         /// Path or URL of the raster.
         input: String,
     },
+    /// One raster, all bands, on another grid.
+    Reproject(Reproject),
+    /// Many rasters on one grid, one value for each cell.
+    Composite(Composite),
     /// Groups of a table's rows.
     GroupBy {
         /// The table.
@@ -156,7 +165,11 @@ impl TaskOperation {
     #[must_use]
     pub const fn output_kind(&self) -> OutputKind {
         match self {
-            Self::Index { .. } | Self::Calc { .. } | Self::Convert { .. } => OutputKind::Raster,
+            Self::Index { .. }
+            | Self::Calc { .. }
+            | Self::Convert { .. }
+            | Self::Reproject(_)
+            | Self::Composite(_) => OutputKind::Raster,
             Self::GroupBy { .. }
             | Self::Sort { .. }
             | Self::Join { .. }
@@ -173,6 +186,12 @@ impl TaskOperation {
                 inputs.iter_mut().map(|input| &mut input.path).collect()
             }
             Self::Convert { input } => vec![input],
+            Self::Reproject(reproject) => vec![&mut reproject.input],
+            Self::Composite(composite) => {
+                let layers = |scene: &mut Scene| scene.layers.iter_mut().chain(&mut scene.mask);
+                let scenes = composite.scenes.iter_mut();
+                scenes.flat_map(layers).map(|layer| &mut layer.path).collect()
+            }
             Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
                 input.paths.iter_mut().collect()
             }
