@@ -13,7 +13,7 @@ use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
-use crate::table_job;
+use crate::{table_job, warp_job};
 
 #[derive(Debug, Args)]
 #[command(
@@ -99,6 +99,12 @@ enum JobCommand {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// A raster on another grid: CRS, resolution, extent
+    Reproject(warp_job::Reproject),
+    /// Many rasters on one grid, side by side
+    Mosaic(warp_job::Mosaic),
+    /// Many rasters on one grid, one value for each cell
+    Composite(warp_job::Composite),
     /// Groups of a table's rows, with aggregates
     GroupBy(table_job::GroupBy),
     /// A table's rows in order
@@ -121,7 +127,7 @@ enum JobCommand {
 }
 
 #[derive(Debug, Args)]
-struct OutputArguments {
+pub(crate) struct OutputArguments {
     /// The GeoTIFF to write
     #[arg(short, long, value_name = "OUT.tif")]
     output: String,
@@ -160,7 +166,7 @@ enum OverviewsName {
 }
 
 impl OutputArguments {
-    fn into_spec(self) -> Result<Output, CliError> {
+    pub(crate) fn into_spec(self) -> Result<Output, CliError> {
         Ok(Output::Raster(RasterOutput {
             path: absolute(&self.output)?,
             overwrite: self.overwrite,
@@ -266,6 +272,9 @@ impl JobCommand {
                 };
                 (operation, Some(output.into_spec()?))
             }
+            Self::Reproject(job) => job.into_spec()?,
+            Self::Mosaic(job) => job.into_spec()?,
+            Self::Composite(job) => job.into_spec()?,
             Self::GroupBy(job) => job.into_spec()?,
             Self::Sort(job) => job.into_spec()?,
             Self::Join(job) => job.into_spec()?,
@@ -343,8 +352,17 @@ fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError> {
     Ok(inputs)
 }
 
-/// Reads `FILE[@BAND]`. A file whose own name ends in `@` and digits is taken as it is.
 fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
+    let (path, band) = split_band(text)?;
+    Ok(NamedInput {
+        name: name.to_owned(),
+        path,
+        band: band.unwrap_or(1),
+    })
+}
+
+/// Reads `FILE[@BAND]`. A file whose own name ends in `@` and digits is taken as it is.
+pub(crate) fn split_band(text: &str) -> Result<(String, Option<u16>), CliError> {
     let split = text.rsplit_once('@').filter(|(file, band)| {
         !file.is_empty()
             && !band.is_empty()
@@ -352,7 +370,7 @@ fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
             && !Path::new(text).exists()
     });
     let (file, band) = match split {
-        None => (text, 1),
+        None => (text, None),
         Some((file, band)) => {
             let number = band
                 .parse()
@@ -363,14 +381,10 @@ fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
                         format!("band {band} of {file} is not a band; bands count from 1");
                     CliError::asked("spec-input", message)
                 })?;
-            (file, number)
+            (file, Some(number))
         }
     };
-    Ok(NamedInput {
-        name: name.to_owned(),
-        path: absolute(file)?,
-        band,
-    })
+    Ok((absolute(file)?, band))
 }
 
 /// Makes a path absolute, since workers have other folders; a URL stays as it is.

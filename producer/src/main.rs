@@ -7,7 +7,9 @@ mod failure;
 mod job;
 mod output;
 mod progress;
+mod scenes;
 mod table_job;
+mod warp_job;
 
 use std::process::ExitCode;
 

@@ -7,5 +7,6 @@
 pub mod catalogue;
 pub mod local;
 pub mod task;
+pub mod warp;
 
 pub use task::{Operation, OperationError, Registry, TaskContext};

@@ -8,6 +8,7 @@ pub mod explain;
 pub mod planner;
 pub mod stage;
 mod table;
+pub mod warp;
 
 pub use catalog::Catalog;
 pub use error::PlanError;

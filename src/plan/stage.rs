@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::warp::WarpKernel;
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
@@ -122,6 +123,8 @@ pub struct SourceBands {
 pub enum KernelSpec {
     /// Every band as it is.
     Copy,
+    /// Scenes brought onto the output's grid and combined; they stand here, not among the sources.
+    Warp(Arc<WarpKernel>),
     /// One band: an expression of the source bands by name.
     Calc {
         /// The expression.
@@ -133,6 +136,24 @@ pub enum KernelSpec {
         /// Then this is added.
         offset: f64,
     },
+}
+
+impl StageWork {
+    /// Returns what one task must know: of the scenes of a warp, those that lie in its window.
+    #[must_use]
+    pub fn for_task(&self, index: u32) -> Self {
+        if let Self::Raster(raster) = self
+            && let KernelSpec::Warp(kernel) = &raster.kernel
+            && let Some(group) = raster.layout.groups.first()
+            && let Some(window) = raster.layout.window(group, index)
+        {
+            return Self::Raster(Arc::new(RasterStage {
+                kernel: KernelSpec::Warp(Arc::new(kernel.within(&window))),
+                ..RasterStage::clone(raster)
+            }));
+        }
+        self.clone()
+    }
 }
 
 impl Plan {

@@ -188,9 +188,8 @@ impl TaskOperation {
             Self::Convert { input } => vec![input],
             Self::Reproject(reproject) => vec![&mut reproject.input],
             Self::Composite(composite) => {
-                let layers = |scene: &mut Scene| scene.layers.iter_mut().chain(&mut scene.mask);
-                let scenes = composite.scenes.iter_mut();
-                scenes.flat_map(layers).map(|layer| &mut layer.path).collect()
+                let layers = composite.scenes.iter_mut().flat_map(Scene::files_mut);
+                layers.map(|layer| &mut layer.path).collect()
             }
             Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
                 input.paths.iter_mut().collect()

@@ -218,6 +218,18 @@ pub struct Scene {
     pub mask: Option<SceneLayer>,
 }
 
+impl Scene {
+    /// Lists its files, the mask last.
+    pub fn files(&self) -> impl Iterator<Item = &SceneLayer> {
+        self.layers.iter().chain(&self.mask)
+    }
+
+    /// Lists its files, to be changed.
+    pub fn files_mut(&mut self) -> impl Iterator<Item = &mut SceneLayer> {
+        self.layers.iter_mut().chain(&mut self.mask)
+    }
+}
+
 /// Bands of a file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

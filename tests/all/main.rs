@@ -21,4 +21,6 @@ mod ranges;
 #[cfg(feature = "tables")]
 mod tables;
 #[cfg(test)]
+mod warp;
+#[cfg(test)]
 mod zoo;

@@ -9,6 +9,7 @@ mod fragment;
 mod overviews;
 mod raster;
 mod tiles;
+mod warp;
 
 #[cfg(feature = "tables")]
 use std::collections::VecDeque;
@@ -65,6 +66,8 @@ pub(crate) enum Error {
     Exchange(#[from] exchange::Error),
     #[error("the expression cannot be used")]
     Calc(#[from] crate::ops::local::calc::Error),
+    #[error("the scene cannot be brought onto the output's grid")]
+    Crs(#[from] crate::crs::Error),
     #[error("a tile could not be encoded")]
     Encode(#[from] io::raster::encode::Error),
     #[error("the output could not be written")]
@@ -110,7 +113,7 @@ impl Error {
             Self::Tables(error) => error.class(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => FailureClass::Fatal,
-            Self::Calc(_) | Self::Bug { .. } => FailureClass::Fatal,
+            Self::Calc(_) | Self::Crs(_) | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -124,6 +127,7 @@ impl Error {
             Self::Read(error) => error.code(),
             Self::Exchange(_) | Self::Partition { .. } => "exchange",
             Self::Calc(_) => "expression",
+            Self::Crs(_) => "crs",
             Self::Encode(error) => error.code(),
             Self::Cog(error) => error.code(),
             Self::Commit(error) => error.code(),
