@@ -27,7 +27,12 @@ pub(crate) struct SceneArguments {
     #[arg(long, value_name = "NAME[@BAND]")]
     mask: Vec<String>,
     /// Classes whose cells are left out, such as 3,8,9,10
-    #[arg(long, value_name = "CLASSES", value_delimiter = ',', allow_negative_numbers = true)]
+    #[arg(
+        long,
+        value_name = "CLASSES",
+        value_delimiter = ',',
+        allow_negative_numbers = true
+    )]
     mask_values: Vec<f64>,
 }
 
@@ -59,10 +64,15 @@ impl SceneArguments {
     /// A scene a file.
     fn plain(&self, files: &[String]) -> Result<Vec<Scene>, CliError> {
         if let Some(name) = self.assets.first() {
-            return Err(wrong(format!("--assets {name} goes with --stac, or with --list TABLE.csv")));
+            return Err(wrong(format!(
+                "--assets {name} goes with --stac, or with --list TABLE.csv"
+            )));
         }
         let own = |mask: &String| mask.starts_with('@');
-        if !self.mask.is_empty() && self.mask.len() != files.len() && !(self.mask.len() == 1 && self.mask.iter().all(own)) {
+        if !self.mask.is_empty()
+            && self.mask.len() != files.len()
+            && !(self.mask.len() == 1 && self.mask.iter().all(own))
+        {
             return Err(wrong(format!(
                 "{} masks for {} scenes: give one --mask for each scene, --mask @BAND for a band of the scenes' own files, or a table with --list TABLE.csv",
                 self.mask.len(),
@@ -95,11 +105,16 @@ impl SceneArguments {
     /// A scene a row, whose files have names.
     fn named(&self, rows: &[Row], source: &Path) -> Result<Vec<Scene>, CliError> {
         if let Some(file) = self.files.first() {
-            return Err(wrong(format!("{file} and {}: give files or a list, not both", source.display())));
+            return Err(wrong(format!(
+                "{file} and {}: give files or a list, not both",
+                source.display()
+            )));
         }
         if self.assets.is_empty() {
             let names = rows.first().map(Row::names).unwrap_or_default();
-            return Err(wrong(format!("choose with --assets which of {names} are the bands of the output")));
+            return Err(wrong(format!(
+                "choose with --assets which of {names} are the bands of the output"
+            )));
         }
         let mask = match self.mask.as_slice() {
             [] => None,
@@ -150,7 +165,11 @@ impl Row {
 }
 
 fn own_band(mask: &str) -> Result<u16, CliError> {
-    let band = mask.trim_start_matches('@').parse().ok().filter(|band| *band > 0);
+    let band = mask
+        .trim_start_matches('@')
+        .parse()
+        .ok()
+        .filter(|band| *band > 0);
     band.ok_or_else(|| wrong(format!("--mask {mask} is not a band; bands count from 1")))
 }
 
@@ -191,7 +210,9 @@ fn table_rows(path: &Path) -> Result<Vec<Row>, CliError> {
     let text = read(path)?;
     let mut lines = text.lines().filter(|line| !line.trim().is_empty());
     let split = |line: &str| -> Vec<String> {
-        line.split(',').map(|field| field.trim().trim_matches('"').to_owned()).collect()
+        line.split(',')
+            .map(|field| field.trim().trim_matches('"').to_owned())
+            .collect()
     };
     let names = lines.next().map(split).unwrap_or_default();
     let mut rows = Vec::new();
@@ -216,10 +237,14 @@ fn table_rows(path: &Path) -> Result<Vec<Row>, CliError> {
 
 fn stac_items(path: &Path) -> Result<Vec<Row>, CliError> {
     let not = |problem: &str| {
-        let message = format!("{} is not a STAC item collection: {problem}", path.display());
+        let message = format!(
+            "{} is not a STAC item collection: {problem}",
+            path.display()
+        );
         wrong(message)
     };
-    let document: Value = serde_json::from_str(&read(path)?).map_err(|error| not(&error.to_string()))?;
+    let document: Value =
+        serde_json::from_str(&read(path)?).map_err(|error| not(&error.to_string()))?;
     let single = document.get("type").and_then(Value::as_str) == Some("Feature");
     let items = match document.get("features").and_then(Value::as_array) {
         Some(items) => items.clone(),

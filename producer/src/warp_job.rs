@@ -92,7 +92,12 @@ impl GridArguments {
         let resolution = self.res.as_deref().map(numbers::<1>).transpose();
         let resolution = match resolution {
             Ok(one) => one.map(|[r]| (r, r)),
-            Err(_) => self.res.as_deref().map(numbers::<2>).transpose()?.map(|[w, h]| (w, h)),
+            Err(_) => self
+                .res
+                .as_deref()
+                .map(numbers::<2>)
+                .transpose()?
+                .map(|[w, h]| (w, h)),
         };
         let grid = TargetGrid {
             crs: self.dst_crs,
@@ -101,7 +106,11 @@ impl GridArguments {
         };
         let warp = WarpSettings {
             resampling: self.resampling,
-            error_threshold: if self.exact { Some(0.0) } else { self.error_threshold },
+            error_threshold: if self.exact {
+                Some(0.0)
+            } else {
+                self.error_threshold
+            },
             source_crs: self.src_crs,
         };
         Ok((grid, warp))

@@ -18,6 +18,16 @@ pub struct SourceGrid {
     pub crs: Definition,
 }
 
+impl SourceGrid {
+    /// Tells whether the grid closes around the globe: it has all longitudes, to half a cell.
+    #[must_use]
+    pub fn is_around(&self) -> bool {
+        let width = self.transform.0[1].abs();
+        let longitudes = width * f64::from(self.width);
+        self.crs.is_geographic() && (longitudes - 360.0).abs() < width / 2.0
+    }
+}
+
 /// Takes positions in cells of an output grid to positions in cells of a source: `(0, 0)` is the upper left corner of the upper
 /// left cell of either, its centre `(0.5, 0.5)`.
 #[derive(Debug, Clone)]

@@ -45,9 +45,9 @@ impl Definition {
     /// When the raster has no CRS, or one that is not understood.
     pub fn of(crs: &Crs) -> Result<Self, Error> {
         match crs.epsg {
-            Some(code) => Self::from_epsg(code).or_else(|error| {
-                geokeys::definition(crs).map_err(|_| error)
-            }),
+            Some(code) => {
+                Self::from_epsg(code).or_else(|error| geokeys::definition(crs).map_err(|_| error))
+            }
             None if crs.is_unknown() => Err(Error::Missing),
             None => geokeys::definition(crs),
         }
@@ -102,9 +102,12 @@ impl Definition {
     /// Tells whether coordinates are longitude and latitude in degrees.
     #[must_use]
     pub fn is_geographic(&self) -> bool {
-        self.0
-            .split_whitespace()
-            .any(|word| matches!(word, "+proj=longlat" | "+proj=latlong" | "+proj=lonlat" | "+proj=latlon"))
+        self.0.split_whitespace().any(|word| {
+            matches!(
+                word,
+                "+proj=longlat" | "+proj=latlong" | "+proj=lonlat" | "+proj=latlon"
+            )
+        })
     }
 }
 

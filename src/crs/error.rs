@@ -4,7 +4,9 @@
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
     /// The code is in no table.
-    #[error("EPSG:{code} is not known, or is no geographic or projected CRS; see epsg.io for codes")]
+    #[error(
+        "EPSG:{code} is not known, or is no geographic or projected CRS; see epsg.io for codes"
+    )]
     UnknownCode {
         /// The code.
         code: u32,
@@ -19,7 +21,9 @@ pub enum Error {
     #[error("the raster has no CRS; say which it is with --src-crs EPSG:CODE")]
     Missing,
     /// The raster's keys define a CRS in a way that is not understood.
-    #[error("the raster's own CRS cannot be used: {problem}; name one that is the same with --src-crs EPSG:CODE")]
+    #[error(
+        "the raster's own CRS cannot be used: {problem}; name one that is the same with --src-crs EPSG:CODE"
+    )]
     Keys {
         /// What is not understood.
         problem: String,

@@ -52,7 +52,9 @@ pub(super) fn definition(crs: &Crs) -> Result<Definition, Error> {
     let projected = keys.short(MODEL_TYPE) == Some(1) || keys.short(METHOD).is_some();
     if !projected {
         degrees(&keys)?;
-        return Ok(Definition::from_proj(format!("+proj=longlat {base} +no_defs")));
+        return Ok(Definition::from_proj(format!(
+            "+proj=longlat {base} +no_defs"
+        )));
     }
     degrees(&keys)?;
     let mut text = projection(&keys)?;
@@ -108,7 +110,10 @@ impl Keys<'_> {
 
 /// Returns datum or ellipsoid, and prime meridian.
 fn base(keys: &Keys<'_>) -> Result<String, Error> {
-    if let Some(code) = keys.short(GEODETIC_CRS).filter(|code| *code != USER_DEFINED && *code != 0) {
+    if let Some(code) = keys
+        .short(GEODETIC_CRS)
+        .filter(|code| *code != USER_DEFINED && *code != 0)
+    {
         let known = Definition::from_epsg(u32::from(code))?;
         let words = known.as_str().split_whitespace();
         let kept: Vec<&str> = words
@@ -136,7 +141,10 @@ fn base(keys: &Keys<'_>) -> Result<String, Error> {
         let numbers: Vec<String> = shift.iter().map(f64::to_string).collect();
         let _ = write!(text, " +towgs84={}", numbers.join(","));
     }
-    match (keys.short(PRIME_MERIDIAN), keys.double(PRIME_MERIDIAN_LONGITUDE)) {
+    match (
+        keys.short(PRIME_MERIDIAN),
+        keys.double(PRIME_MERIDIAN_LONGITUDE),
+    ) {
         (_, Some(longitude)) if longitude != 0.0 => {
             let _ = write!(text, " +pm={longitude}");
         }
@@ -157,7 +165,9 @@ fn ellipsoid(keys: &Keys<'_>, a: f64) -> String {
 fn degrees(keys: &Keys<'_>) -> Result<(), Error> {
     match keys.short(ANGULAR_UNITS) {
         None | Some(9102 | 9122) => Ok(()),
-        Some(other) => Err(problem(format!("its angles are not in degrees (unit {other})"))),
+        Some(other) => Err(problem(format!(
+            "its angles are not in degrees (unit {other})"
+        ))),
     }
 }
 
@@ -182,24 +192,46 @@ fn projection(keys: &Keys<'_>) -> Result<String, Error> {
             _ => Err(problem(format!("its projection {code} is not known"))),
         };
     }
-    let method = keys.short(METHOD).ok_or_else(|| problem("it names no projection"))?;
+    let method = keys
+        .short(METHOD)
+        .ok_or_else(|| problem("it names no projection"))?;
     let number = |name: &str, keys_of: &[u16]| {
         let value = keys.any(keys_of)?;
         Some(format!(" +{name}={value}"))
     };
     let or_zero = |name: &str, keys_of: &[u16]| number(name, keys_of).unwrap_or_default();
     let lon_0 = || {
-        let all = [NATURAL_ORIGIN_LONGITUDE, FALSE_ORIGIN_LONGITUDE, CENTRE_LONGITUDE, STRAIGHT_POLE_LONGITUDE];
+        let all = [
+            NATURAL_ORIGIN_LONGITUDE,
+            FALSE_ORIGIN_LONGITUDE,
+            CENTRE_LONGITUDE,
+            STRAIGHT_POLE_LONGITUDE,
+        ];
         or_zero("lon_0", &all)
     };
-    let lat_0 = || or_zero("lat_0", &[NATURAL_ORIGIN_LATITUDE, FALSE_ORIGIN_LATITUDE, CENTRE_LATITUDE]);
+    let lat_0 = || {
+        or_zero(
+            "lat_0",
+            &[
+                NATURAL_ORIGIN_LATITUDE,
+                FALSE_ORIGIN_LATITUDE,
+                CENTRE_LATITUDE,
+            ],
+        )
+    };
     let lat_1 = || or_zero("lat_1", &[STANDARD_PARALLEL_1]);
     let lat_2 = || or_zero("lat_2", &[STANDARD_PARALLEL_2]);
     let scale = || or_zero("k_0", &[SCALE_AT_ORIGIN, SCALE_AT_CENTRE]);
     let origin = format!(
         "{}{}",
-        or_zero("x_0", &[FALSE_EASTING, FALSE_ORIGIN_EASTING, CENTRE_EASTING]),
-        or_zero("y_0", &[FALSE_NORTHING, FALSE_ORIGIN_NORTHING, CENTRE_NORTHING]),
+        or_zero(
+            "x_0",
+            &[FALSE_EASTING, FALSE_ORIGIN_EASTING, CENTRE_EASTING]
+        ),
+        or_zero(
+            "y_0",
+            &[FALSE_NORTHING, FALSE_ORIGIN_NORTHING, CENTRE_NORTHING]
+        ),
     );
     let origin = in_metres(keys, &origin)?;
     Ok(match method {
@@ -209,15 +241,33 @@ fn projection(keys: &Keys<'_>) -> Result<String, Error> {
             let size = true_at.unwrap_or_else(scale);
             format!("+proj=merc{}{size}{origin}", lon_0())
         }
-        8 => format!("+proj=lcc{}{}{}{}{origin}", lat_1(), lat_2(), lat_0(), lon_0()),
+        8 => format!(
+            "+proj=lcc{}{}{}{}{origin}",
+            lat_1(),
+            lat_2(),
+            lat_0(),
+            lon_0()
+        ),
         9 => {
             let lat_1 = or_zero("lat_1", &[NATURAL_ORIGIN_LATITUDE, FALSE_ORIGIN_LATITUDE]);
             format!("+proj=lcc{lat_1}{}{}{}{origin}", lat_0(), lon_0(), scale())
         }
         10 => format!("+proj=laea{}{}{origin}", lat_0(), lon_0()),
-        11 => format!("+proj=aea{}{}{}{}{origin}", lat_1(), lat_2(), lat_0(), lon_0()),
+        11 => format!(
+            "+proj=aea{}{}{}{}{origin}",
+            lat_1(),
+            lat_2(),
+            lat_0(),
+            lon_0()
+        ),
         12 => format!("+proj=aeqd{}{}{origin}", lat_0(), lon_0()),
-        13 => format!("+proj=eqdc{}{}{}{}{origin}", lat_1(), lat_2(), lat_0(), lon_0()),
+        13 => format!(
+            "+proj=eqdc{}{}{}{}{origin}",
+            lat_1(),
+            lat_2(),
+            lat_0(),
+            lon_0()
+        ),
         14 => format!("+proj=stere{}{}{}{origin}", lat_0(), lon_0(), scale()),
         15 => polar_stereographic(keys, &lon_0(), &scale(), &origin),
         16 => format!("+proj=sterea{}{}{}{origin}", lat_0(), lon_0(), scale()),
@@ -231,7 +281,11 @@ fn projection(keys: &Keys<'_>) -> Result<String, Error> {
             let true_at = or_zero("lat_ts", &[STANDARD_PARALLEL_1]);
             format!("+proj=cea{true_at}{}{origin}", lon_0())
         }
-        other => return Err(problem(format!("its projection method {other} is not computed"))),
+        other => {
+            return Err(problem(format!(
+                "its projection method {other} is not computed"
+            )));
+        }
     })
 }
 
@@ -258,8 +312,12 @@ fn in_metres(keys: &Keys<'_>, origin: &str) -> Result<String, Error> {
     };
     let mut text = String::new();
     for word in origin.split_whitespace() {
-        let (name, value) = word.split_once('=').ok_or_else(|| problem("an offset without a value"))?;
-        let value: f64 = value.parse().map_err(|_| problem("an offset that is no number"))?;
+        let (name, value) = word
+            .split_once('=')
+            .ok_or_else(|| problem("an offset without a value"))?;
+        let value: f64 = value
+            .parse()
+            .map_err(|_| problem("an offset that is no number"))?;
         let _ = write!(text, " {name}={}", value * size);
     }
     Ok(text)
@@ -289,14 +347,30 @@ mod tests {
     fn an_albers_defined_by_keys_is_the_one_with_the_code() {
         // The parameters of EPSG:5070 on NAD83.
         let keys = crs(
-            &[(1024, 1), (2048, 4269), (3072, 32767), (3075, 11), (3076, 9001)],
-            &[(3078, 29.5), (3079, 45.5), (3084, -96.0), (3085, 23.0), (3086, 0.0), (3087, 0.0)],
+            &[
+                (1024, 1),
+                (2048, 4269),
+                (3072, 32767),
+                (3075, 11),
+                (3076, 9001),
+            ],
+            &[
+                (3078, 29.5),
+                (3079, 45.5),
+                (3084, -96.0),
+                (3085, 23.0),
+                (3086, 0.0),
+                (3087, 0.0),
+            ],
         );
         let own = definition(&keys).unwrap();
         let code = Definition::from_epsg(5070).unwrap();
         let here = Definition::from_epsg(4269).unwrap();
         let place = |to: &Definition| {
-            super::super::Transformer::new(&here, to).unwrap().point(-100.5, 41.25).unwrap()
+            super::super::Transformer::new(&here, to)
+                .unwrap()
+                .point(-100.5, 41.25)
+                .unwrap()
         };
         let ((x, y), (wanted_x, wanted_y)) = (place(&own), place(&code));
         assert!((x - wanted_x).hypot(y - wanted_y) < 1e-6, "{own}: {x} {y}");
@@ -306,10 +380,19 @@ mod tests {
     fn offsets_in_feet_become_metres() {
         let keys = crs(
             &[(1024, 1), (2048, 4326), (3075, 1), (3076, 9003)],
-            &[(3080, -75.0), (3081, 0.0), (3082, 3937.0), (3083, 0.0), (3092, 0.9996)],
+            &[
+                (3080, -75.0),
+                (3081, 0.0),
+                (3082, 3937.0),
+                (3083, 0.0),
+                (3092, 0.9996),
+            ],
         );
         let text = definition(&keys).unwrap().to_string();
-        assert!(text.contains("+x_0=1200") && text.contains("+units=us-ft"), "{text}");
+        assert!(
+            text.contains("+x_0=1200") && text.contains("+units=us-ft"),
+            "{text}"
+        );
     }
 
     #[test]

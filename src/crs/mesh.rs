@@ -211,7 +211,10 @@ fn line(area: &Area, corners: &[(f64, f64); 4], row: u32) -> ((f64, f64), (f64, 
     let start = between(upper_left, lower_left);
     let end = between(upper_right, lower_right);
     let steps = f64::from((area.right - area.left).max(1));
-    (start, ((end.0 - start.0) / steps, (end.1 - start.1) / steps))
+    (
+        start,
+        ((end.0 - start.0) / steps, (end.1 - start.1) / steps),
+    )
 }
 
 struct Maker<'a> {
@@ -373,8 +376,18 @@ mod tests {
         let (size, map) = (700, polar(700));
         for tolerance in [0.0, 0.125] {
             let lattice = Lattice::centres(size, size);
-            let whole = rows(&Mesh::new(&map, lattice, (0, 0, size, size), tolerance), 0, size, size);
-            for (left, top, cols, height) in [(0, 0, 1, 1), (255, 255, 2, 2), (300, 17, 399, 400), (699, 0, 1, 700)] {
+            let whole = rows(
+                &Mesh::new(&map, lattice, (0, 0, size, size), tolerance),
+                0,
+                size,
+                size,
+            );
+            for (left, top, cols, height) in [
+                (0, 0, 1, 1),
+                (255, 255, 2, 2),
+                (300, 17, 399, 400),
+                (699, 0, 1, 700),
+            ] {
                 let mesh = Mesh::new(&map, lattice, (left, top, cols, height), tolerance);
                 let part = rows(&mesh, top, cols, height);
                 for (n, (xs, ys)) in part.iter().enumerate() {
@@ -392,7 +405,12 @@ mod tests {
         let lattice = Lattice::centres(size, size);
         let mesh = Mesh::new(&map, lattice, (0, 0, size, size), 0.125);
         let exact = Mesh::new(&map, lattice, (0, 0, size, size), 0.0);
-        let near: usize = mesh.bands.iter().flatten().filter(|p| matches!(p.positions, Positions::Corners(_))).count();
+        let near: usize = mesh
+            .bands
+            .iter()
+            .flatten()
+            .filter(|p| matches!(p.positions, Positions::Corners(_)))
+            .count();
         assert!(near > 20, "something is interpolated: {near}");
         let (mut xs, mut ys) = (vec![0.0; 700], vec![0.0; 700]);
         let (mut exact_xs, mut exact_ys) = (xs.clone(), ys.clone());

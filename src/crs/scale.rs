@@ -120,7 +120,9 @@ pub fn scale(
     let map = CellMap::new(*output, crs, source)?;
     let end = (overlap.col_end(), overlap.row_end());
     let steps = |from: u32, to: u32| {
-        (0..=OUTPUT_SAMPLES).map(move |n| f64::from(from) + f64::from(to - from) * f64::from(n) / f64::from(OUTPUT_SAMPLES))
+        (0..=OUTPUT_SAMPLES).map(move |n| {
+            f64::from(from) + f64::from(to - from) * f64::from(n) / f64::from(OUTPUT_SAMPLES)
+        })
     };
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
     for row in steps(overlap.row, end.1) {
@@ -140,7 +142,12 @@ pub fn scale(
         if inside(*x, *y) {
             let (from, to) = seen.get_or_insert(([*x, *y, *x, *y], [*col, *row, *col, *row]));
             for (bounds, (a, b)) in [(from, (*x, *y)), (to, (*col, *row))] {
-                *bounds = [bounds[0].min(a), bounds[1].min(b), bounds[2].max(a), bounds[3].max(b)];
+                *bounds = [
+                    bounds[0].min(a),
+                    bounds[1].min(b),
+                    bounds[2].max(a),
+                    bounds[3].max(b),
+                ];
             }
         }
     }

@@ -58,7 +58,12 @@ fn unchanged(source: &SourceGrid) -> Suggested {
         .apply(f64::from(source.width), f64::from(source.height));
     let [_, cell_width, _, _, _, cell_height] = source.transform.0;
     Suggested {
-        extent: [left.min(right), bottom.min(top), left.max(right), bottom.max(top)],
+        extent: [
+            left.min(right),
+            bottom.min(top),
+            left.max(right),
+            bottom.max(top),
+        ],
         cell: (cell_width.abs(), cell_height.abs()),
         width: source.width,
         height: source.height,
@@ -123,7 +128,9 @@ impl Suggestion<'_> {
     }
 
     fn transformed(&self, at: Vec<(f64, f64)>, line: usize, along_rows: usize) -> Samples {
-        let coordinates = at.iter().map(|(col, row)| self.source.transform.apply(*col, *row));
+        let coordinates = at
+            .iter()
+            .map(|(col, row)| self.source.transform.apply(*col, *row));
         let (mut xs, mut ys): (Vec<f64>, Vec<f64>) = coordinates.unzip();
         self.forward.apply(&mut xs, &mut ys);
         Samples {
@@ -180,7 +187,12 @@ impl Suggestion<'_> {
         for sign in [-1.0, 1.0] {
             let other = -180.0 * sign;
             let fits = |x: f64| (sign * x > 0.0 && sign * x <= 180.0) || (x - other).abs() < 1e-8;
-            if samples.xs.iter().filter(|x| x.is_finite()).all(|x| fits(*x)) {
+            if samples
+                .xs
+                .iter()
+                .filter(|x| x.is_finite())
+                .all(|x| fits(*x))
+            {
                 for x in samples.xs.iter_mut().filter(|x| (**x - other).abs() < 1e-8) {
                     *x = 180.0 * sign;
                 }
@@ -205,7 +217,9 @@ impl Suggestion<'_> {
     fn bounds(&self, samples: &Samples) -> Bounds {
         let mut bounds = Bounds::default();
         for (n, (x, y)) in samples.xs.iter().zip(&samples.ys).enumerate() {
-            let before = n.checked_sub(1).filter(|_| n < samples.along_rows && n % samples.line > 0);
+            let before = n
+                .checked_sub(1)
+                .filter(|_| n < samples.along_rows && n % samples.line > 0);
             if let Some(before) = before {
                 self.close_in(samples, before, n, &mut bounds);
             }
@@ -218,7 +232,8 @@ impl Suggestion<'_> {
 
     /// Between two neighbours of which one has no place, or whose x have two signs, looks for points close to the jump.
     fn close_in(&self, samples: &Samples, before: usize, after: usize, bounds: &mut Bounds) {
-        let (Some((from, row)), Some((to, _))) = (samples.at.get(before), samples.at.get(after)) else {
+        let (Some((from, row)), Some((to, _))) = (samples.at.get(before), samples.at.get(after))
+        else {
             return;
         };
         let (Some(x_from), Some(x_to)) = (samples.xs.get(before), samples.xs.get(after)) else {
@@ -260,7 +275,10 @@ impl Suggestion<'_> {
                 continue;
             }
             let (x, y) = self.source.transform.apply(x[0], y[0]);
-            let stays = self.forward.point(x, y).is_some_and(|(_, y)| (y - latitude).abs() <= 1e-6);
+            let stays = self
+                .forward
+                .point(x, y)
+                .is_some_and(|(_, y)| (y - latitude).abs() <= 1e-6);
             if stays {
                 (*left, *right) = (-180.0, 180.0);
                 if latitude < 0.0 {
@@ -296,7 +314,10 @@ impl Suggestion<'_> {
                 height: rows,
             });
         }
-        let (cols, rows) = (((cols + 0.5).floor()).max(1.0), ((rows + 0.5).floor()).max(1.0));
+        let (cols, rows) = (
+            ((cols + 0.5).floor()).max(1.0),
+            ((rows + 0.5).floor()).max(1.0),
+        );
         let mut cell_width = cell;
         for part in SHRINK {
             let narrower = cell - cell * part / cols;
@@ -310,7 +331,10 @@ impl Suggestion<'_> {
         for part in SHRINK {
             let lower = cell - cell * part / rows;
             let bottom = top - rows * lower;
-            if self.touches(|t| (left + cell_width * t * cols, bottom), (cell_width, lower)) {
+            if self.touches(
+                |t| (left + cell_width * t * cols, bottom),
+                (cell_width, lower),
+            ) {
                 cell_height = lower;
                 break;
             }

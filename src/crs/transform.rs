@@ -145,7 +145,10 @@ mod tests {
             assert!((x - n[2]).hypot(y - n[3]) < 1e-3, "{line}: {x} {y}");
             let (lon, lat) = between(code, 4326).point(n[2], n[3]).unwrap();
             // A millimetre is 9e-9 degrees of latitude.
-            assert!((lon - n[0]).abs() < 2e-8 && (lat - n[1]).abs() < 9e-9, "{line}: {lon} {lat}");
+            assert!(
+                (lon - n[0]).abs() < 2e-8 && (lat - n[1]).abs() < 9e-9,
+                "{line}: {lon} {lat}"
+            );
             seen += 1;
         }
         assert_eq!(seen, 54);

@@ -76,61 +76,67 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
 const SCALE: Parameter = optional("--scale NUMBER", "each sample is multiplied by this", "1");
 const OFFSET: Parameter = optional("--offset NUMBER", "then this is added", "0");
 
-const GRID: [Parameter; 6] = [
-    optional(
-        "--res R[,R]",
-        "size of a cell in the output's unit",
-        "as fine as the inputs",
-    ),
-    optional(
-        "--extent L,B,R,T",
-        "left, bottom, right, top in the output's CRS",
-        "all that the inputs cover",
-    ),
-    optional(
-        "--resampling METHOD",
-        "nearest, bilinear, cubic, cubicspline, lanczos, average, mode, min, max, med, q1, q3, sum, rms: gdalwarp's",
-        "nearest",
-    ),
-    optional(
-        "--error-threshold CELLS",
-        "by how many cells of an input a position may be off",
-        "0.125",
-    ),
-    optional("--exact", "compute every position exactly", "off"),
-    optional("--src-crs CRS", "CRS of inputs that do not say theirs", "the inputs'"),
-];
-const SCENES: [Parameter; 6] = [
-    optional("FILE[@BAND]...", "the rasters, each with all its bands or one", "a list"),
-    optional(
-        "--list FILE",
-        "a raster a line; or a table (.csv) whose first line names its columns",
-        "none",
-    ),
-    optional("--stac FILE", "a STAC item collection (JSON): an item is a scene", "none"),
-    optional(
-        "--assets NAMES",
-        "the assets or columns that are the output's bands, such as B04,B08",
-        "with --stac and tables: required",
-    ),
-    optional(
-        "--mask NAME[@BAND]",
-        "a band of classes: an asset or column, @BAND of the scene's own file, or a file for each scene",
-        "none",
-    ),
-    optional(
-        "--mask-values LIST",
-        "classes whose cells are left out, such as 3,8,9,10",
-        "none",
-    ),
-];
+const RES: Parameter = optional(
+    "--res R[,R]",
+    "size of a cell in the output's unit",
+    "as fine as the inputs",
+);
+const EXTENT: Parameter = optional(
+    "--extent L,B,R,T",
+    "left, bottom, right, top in the output's CRS",
+    "all that the inputs cover",
+);
+const RESAMPLING: Parameter = optional(
+    "--resampling METHOD",
+    "nearest, bilinear, cubic, cubicspline, lanczos, average, mode, min, max, med, q1, q3, sum, rms: gdalwarp's",
+    "nearest",
+);
+const THRESHOLD: Parameter = optional(
+    "--error-threshold CELLS",
+    "by how many cells of an input a position may be off",
+    "0.125",
+);
+const EXACT: Parameter = optional("--exact", "compute every position exactly", "off");
+const SRC_CRS: Parameter = optional(
+    "--src-crs CRS",
+    "CRS of inputs that do not say theirs",
+    "the inputs'",
+);
+const FILES: Parameter = optional(
+    "FILE[@BAND]...",
+    "the rasters, each with all its bands or one",
+    "a list",
+);
+const LIST: Parameter = optional(
+    "--list FILE",
+    "a raster a line; or a table (.csv) whose first line names its columns",
+    "none",
+);
+const STAC: Parameter = optional(
+    "--stac FILE",
+    "a STAC item collection (JSON): an item is a scene",
+    "none",
+);
+const ASSETS: Parameter = optional(
+    "--assets NAMES",
+    "the assets or columns that are the output's bands, such as B04,B08",
+    "with --stac and tables: required",
+);
+const MASK: Parameter = optional(
+    "--mask NAME[@BAND]",
+    "a band of classes: an asset or column, @BAND of the scene's own file, or a file for each scene",
+    "none",
+);
+const MASK_VALUES: Parameter = optional(
+    "--mask-values LIST",
+    "classes whose cells are left out, such as 3,8,9,10",
+    "none",
+);
 const DST_CRS: Parameter = optional(
     "--dst-crs CRS",
     "CRS of the output, such as EPSG:3857",
     "that of the first input",
 );
-const [RES, EXTENT, RESAMPLING, THRESHOLD, EXACT, SRC_CRS] = GRID;
-const [FILES, LIST, STAC, ASSETS, MASK, MASK_VALUES] = SCENES;
 
 const OPERATIONS: &[OperationInfo] = &[
     OperationInfo {
@@ -233,7 +239,10 @@ const OPERATIONS: &[OperationInfo] = &[
         name: "composite",
         summary: "many rasters of any grids on one grid, one value for each cell",
         parameters: &[
-            required("HOW", "median, mean, min, max, first or last of the valid values"),
+            required(
+                "HOW",
+                "median, mean, min, max, first or last of the valid values",
+            ),
             FILES,
             LIST,
             STAC,

@@ -94,7 +94,13 @@ fn pixels(folder: &Path, row: &Expected) -> Vec<(usize, usize, f64)> {
     text.lines()
         .map(|line| line.split(',').collect::<Vec<_>>())
         .filter(|f| f[0] == row.file && f[2] == row.crs && f[3] == method)
-        .map(|f| (f[4].parse().unwrap(), f[5].parse().unwrap(), f[6].parse().unwrap()))
+        .map(|f| {
+            (
+                f[4].parse().unwrap(),
+                f[5].parse().unwrap(),
+                f[6].parse().unwrap(),
+            )
+        })
         .collect()
 }
 
@@ -132,9 +138,18 @@ async fn cells_are_those_that_gdal_computes() {
 
         let valid: Vec<f64> = cells.iter().copied().filter(|v| *v != row.nodata).collect();
         // The count depends on where edges are to within rounding: one in 10,000.
-        assert!(valid.len().abs_diff(row.valid) * 10_000 <= row.valid, "{name}: {} valid, {} by GDAL", valid.len(), row.valid);
+        assert!(
+            valid.len().abs_diff(row.valid) * 10_000 <= row.valid,
+            "{name}: {} valid, {} by GDAL",
+            valid.len(),
+            row.valid
+        );
         let mean = valid.iter().sum::<f64>() / valid.len() as f64;
-        assert!((mean - row.mean).abs() <= 1e-4 * row.mean.abs(), "{name}: mean {mean}, {} by GDAL", row.mean);
+        assert!(
+            (mean - row.mean).abs() <= 1e-4 * row.mean.abs(),
+            "{name}: mean {mean}, {} by GDAL",
+            row.mean
+        );
 
         let samples = pixels(&folder, row);
         assert_eq!(samples.len(), 30, "{name}");
@@ -161,10 +176,17 @@ async fn the_cut_and_the_number_of_workers_change_nothing() {
     for (workers, blocksize) in [(1, 512), (1, 64), (3, 16)] {
         let cluster = cluster(workers).await;
         let mut parts = Vec::new();
-        for method in [WarpMethod::Bilinear, WarpMethod::Lanczos, WarpMethod::Average] {
+        for method in [
+            WarpMethod::Bilinear,
+            WarpMethod::Lanczos,
+            WarpMethod::Average,
+        ] {
             let out = dir.path().join(format!("{blocksize}-{method}.tif"));
             let operation = TaskOperation::Reproject(Reproject {
-                input: folder.join("dem/exploradores_aster.tif").display().to_string(),
+                input: folder
+                    .join("dem/exploradores_aster.tif")
+                    .display()
+                    .to_string(),
                 grid: TargetGrid {
                     crs: Some("EPSG:3857".to_owned()),
                     ..TargetGrid::default()
@@ -208,9 +230,14 @@ async fn parts_of_a_scene_put_together_are_the_scene() {
     let (left, top) = (627_175.0, 4_852_085.0);
     let at = |col: f64, row: f64| (left + 30.0 * col, top - 30.0 * row);
     let mut scenes = Vec::new();
-    for (number, (cols, rows)) in [((0.0, 300.0), (0.0, 400.0)), ((250.0, 539.0), (0.0, 350.0)), ((0.0, 280.0), (333.0, 618.0)), ((200.0, 539.0), (300.0, 618.0))]
-        .into_iter()
-        .enumerate()
+    for (number, (cols, rows)) in [
+        ((0.0, 300.0), (0.0, 400.0)),
+        ((250.0, 539.0), (0.0, 350.0)),
+        ((0.0, 280.0), (333.0, 618.0)),
+        ((200.0, 539.0), (300.0, 618.0)),
+    ]
+    .into_iter()
+    .enumerate()
     {
         let ((l, t), (r, b)) = (at(cols.0, rows.0), at(cols.1, rows.1));
         let out = dir.path().join(format!("part{number}.tif"));
@@ -225,7 +252,14 @@ async fn parts_of_a_scene_put_together_are_the_scene() {
         });
     }
     let whole = read(&scene, &[1]).await;
-    for combine in [Combine::First, Combine::Last, Combine::Min, Combine::Max, Combine::Mean, Combine::Median] {
+    for combine in [
+        Combine::First,
+        Combine::Last,
+        Combine::Min,
+        Combine::Max,
+        Combine::Mean,
+        Combine::Median,
+    ] {
         let out = dir.path().join(format!("{}.tif", combine.name()));
         let operation = TaskOperation::Composite(Composite {
             scenes: scenes.clone(),

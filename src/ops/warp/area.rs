@@ -41,7 +41,11 @@ impl AreaMethod {
     }
 
     /// Returns the statistic of the cells that have a value.
-    pub(super) fn value<T: Sample>(&mut self, view: &View<'_, T>, corners: &Corners) -> Option<f64> {
+    pub(super) fn value<T: Sample>(
+        &mut self,
+        view: &View<'_, T>,
+        corners: &Corners,
+    ) -> Option<f64> {
         if self.method == WarpMethod::Sum {
             return self.sum(view, corners);
         }
@@ -75,13 +79,12 @@ impl AreaMethod {
         if !near {
             return None;
         }
-        // A cell over the antimeridian has one corner at either end of a global source.
-        let edge = 2f64.min((width / 10.0).floor());
-        let around = x.0 * self.scale.0 < edge && (width - x.1) * self.scale.0 < edge;
+        let around = is_around(view, x);
         if around {
             x = (x.1, x.0 + width);
         }
-        let outside = x.1 <= -SLACK || x.0 >= width + SLACK || y.1 <= -SLACK || y.0 >= height + SLACK;
+        let outside =
+            x.1 <= -SLACK || x.0 >= width + SLACK || y.1 <= -SLACK || y.0 >= height + SLACK;
         if outside {
             return None;
         }
@@ -90,7 +93,11 @@ impl AreaMethod {
             let first = (low + SLACK).floor().max(0.0) as i64;
             let end = (high - SLACK).ceil() as i64;
             let end = if around { end } else { end.min(size) };
-            if first == end && end < size { (first, end + 1) } else { (first, end) }
+            if first == end && end < size {
+                (first, end + 1)
+            } else {
+                (first, end)
+            }
         };
         Some(Area {
             cols: span(x, view.width, around),
@@ -103,7 +110,8 @@ impl AreaMethod {
     /// Returns the most frequent value; of several, the one that got there first.
     fn mode(&mut self, values: impl Iterator<Item = f64>) -> Option<f64> {
         self.values.clear();
-        self.values.extend(values.enumerate().map(|(n, value)| (value, n)));
+        self.values
+            .extend(values.enumerate().map(|(n, value)| (value, n)));
         self.values
             .sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
         let mut best: Option<(usize, usize, f64)> = None;
@@ -136,24 +144,49 @@ impl AreaMethod {
     }
 
     fn sum<T: Sample>(&self, view: &View<'_, T>, corners: &Corners) -> Option<f64> {
-        if corners.iter().any(|(x, y)| !x.is_finite() || !y.is_finite()) {
+        if corners
+            .iter()
+            .any(|(x, y)| !x.is_finite() || !y.is_finite())
+        {
             return None;
         }
-        let range = |pick: fn(&(f64, f64)) -> f64, size: i64| {
-            let low = corners.iter().map(pick).fold(f64::INFINITY, f64::min);
-            let high = corners.iter().map(pick).fold(f64::NEG_INFINITY, f64::max);
-            let clip = |v: f64| v.clamp(0.0, size as f64) as i64;
-            // A cell that is larger than the source's half reaches around the globe, not across it.
-            (clip(low.floor()), clip(high.ceil()))
+        let bounds = |corners: &Corners, pick: fn(&(f64, f64)) -> f64| {
+            let values = corners.iter().map(pick);
+            let low = values.clone().fold(f64::INFINITY, f64::min);
+            (low, values.fold(f64::NEG_INFINITY, f64::max))
         };
-        let (cols, rows) = (range(|c| c.0, view.width), range(|c| c.1, view.height));
+        let (width, height) = (view.width as f64, view.height as f64);
+        let mut corners = *corners;
+        let around = is_around(view, bounds(&corners, |c| c.0));
+        if around {
+            for (x, _) in corners.iter_mut().filter(|(x, _)| *x < width / 2.0) {
+                *x += width;
+            }
+        }
+        let clip = |(low, high): (f64, f64), size: f64| {
+            // Within the margin of a source of at most 2^32 cells.
+            (
+                low.floor().clamp(0.0, size) as i64,
+                high.ceil().clamp(0.0, size) as i64,
+            )
+        };
+        let cols = clip(
+            bounds(&corners, |c| c.0),
+            if around { 2.0 * width } else { width },
+        );
+        let rows = clip(bounds(&corners, |c| c.1), height);
         let (mut sum, mut found) = (0.0, false);
         for row in rows.0..rows.1 {
             for col in cols.0..cols.1 {
-                let Some(value) = view.value(col, row) else {
+                let inside = if col < view.width {
+                    col
+                } else {
+                    col - view.width
+                };
+                let Some(value) = view.value(inside, row) else {
                     continue;
                 };
-                let share = shared_area(corners, (col as f64, row as f64));
+                let share = shared_area(&corners, (col as f64, row as f64));
                 if share > 0.0 {
                     sum += value * share;
                     found = true;
@@ -162,6 +195,11 @@ impl AreaMethod {
         }
         found.then_some(sum)
     }
+}
+
+/// Tells whether an output cell lies over the antimeridian: of a source that closes around the globe, it has corners at both ends.
+fn is_around<T>(view: &View<'_, T>, (low, high): (f64, f64)) -> bool {
+    view.around && high - low > view.width as f64 / 2.0
 }
 
 impl Area {
@@ -173,7 +211,8 @@ impl Area {
     }
 
     fn values<T: Sample>(&self, view: &View<'_, T>) -> impl Iterator<Item = f64> {
-        self.cells(view).filter_map(|(col, row)| view.value(col, row))
+        self.cells(view)
+            .filter_map(|(col, row)| view.value(col, row))
     }
 
     /// Returns the sum of what `of` makes of the values, each by the share of its cell, and the sum of the shares.
@@ -183,7 +222,11 @@ impl Area {
             let down = share(row, self.rows, self.y);
             for col in self.cols.0..self.cols.1 {
                 let weight = down * share(col, self.cols, self.x);
-                let inside = if col < view.width { col } else { col - view.width };
+                let inside = if col < view.width {
+                    col
+                } else {
+                    col - view.width
+                };
                 if weight > 0.0
                     && let Some(value) = view.value(inside, row)
                 {
@@ -199,7 +242,11 @@ impl Area {
 /// Returns by how much a cell is under the output's: wholly, but for the first and the last.
 fn share(at: i64, (first, end): (i64, i64), (low, high): (f64, f64)) -> f64 {
     if at == first {
-        if first + 1 == end { 1.0 } else { 1.0 - (low - first as f64) }
+        if first + 1 == end {
+            1.0
+        } else {
+            1.0 - (low - first as f64)
+        }
     } else if at + 1 == end {
         1.0 - (end as f64 - high)
     } else {

@@ -19,14 +19,15 @@ pub(super) fn bilinear<T: Sample>(view: &View<'_, T>, x: f64, y: f64) -> Option<
     let (col, row) = ((x + 0.5) as i64 - 1, (y + 0.5) as i64 - 1);
     let left = 1.5 - (x - col as f64);
     let top = 1.5 - (y - row as f64);
-    if view.valid.is_none() && col >= 0 && row >= 0 && col + 1 < view.width && row + 1 < view.height {
+    if col >= 0 && row >= 0 && col + 1 < view.width && row + 1 < view.height {
         let at = view.index(col, row);
         let below = at + view.cols;
-        let upper = view.cells.get(at..at + 2)?;
-        let lower = view.cells.get(below..below + 2)?;
-        let upper = upper[0].get() * left + upper[1].get() * (1.0 - left);
-        let lower = lower[0].get() * left + lower[1].get() * (1.0 - left);
-        return Some(upper * top + lower * (1.0 - top));
+        if all_valid(view, at, 2) && all_valid(view, below, 2) {
+            let [a, b] = view.cells.get(at..)?.first_chunk()?.map(Sample::get);
+            let [c, d] = view.cells.get(below..)?.first_chunk()?.map(Sample::get);
+            let (upper, lower) = (a * left + b * (1.0 - left), c * left + d * (1.0 - left));
+            return Some(upper * top + lower * (1.0 - top));
+        }
     }
     let corners = [
         (0, 0, left * top),
@@ -62,19 +63,22 @@ pub(super) fn cubic<T: Sample>(view: &View<'_, T>, x: f64, y: f64) -> Option<f64
     let mut sum = 0.0;
     for (line, weight) in (row - 1..).zip(down) {
         let at = view.index(col - 1, line);
-        let cells = view.cells.get(at..at + 4)?;
-        if let Some(valid) = view.valid
-            && !valid.get(at..at + 4)?.iter().all(|v| *v)
-        {
+        if !all_valid(view, at, 4) {
             return bilinear(view, x, y);
         }
-        let value = cells[0].get() * across[0]
-            + cells[1].get() * across[1]
-            + cells[2].get() * across[2]
-            + cells[3].get() * across[3];
-        sum += value * weight;
+        let [a, b, c, d] = view.cells.get(at..)?.first_chunk()?.map(Sample::get);
+        sum += (a * across[0] + b * across[1] + c * across[2] + d * across[3]) * weight;
     }
     Some(sum)
+}
+
+/// Tells whether some cells side by side all have values.
+#[inline(always)]
+fn all_valid<T>(view: &View<'_, T>, at: usize, count: usize) -> bool {
+    view.valid.is_none_or(|valid| {
+        let here = valid.get(at..at + count);
+        here.is_some_and(|here| here.iter().all(|v| *v))
+    })
 }
 
 /// Returns the weights of the four cells around a place that lies `t` behind the second.

@@ -107,7 +107,9 @@ impl Resampler {
                 Way::Nearest => points(view, (xs, ys), values, valid, point::nearest),
                 Way::Bilinear => points(view, (xs, ys), values, valid, point::bilinear),
                 Way::Cubic => points(view, (xs, ys), values, valid, point::cubic),
-                Way::Taps(taps) => points(view, (xs, ys), values, valid, |view, x, y| taps.value(view, x, y)),
+                Way::Taps(taps) => points(view, (xs, ys), values, valid, |view, x, y| {
+                    taps.value(view, x, y)
+                }),
                 Way::Area(_) => {
                     debug_assert!(false, "a footprint needs corners");
                     valid.fill(false);

@@ -105,7 +105,9 @@ impl Stack {
         };
         match cells {
             Cells::One(samples, has) => {
-                let Some(has) = has.get_mut(start..end) else { return };
+                let Some(has) = has.get_mut(start..end) else {
+                    return;
+                };
                 let combine = self.combine;
                 for_samples!(samples, v => {
                     let Some(v) = v.get_mut(start..end) else { return };
@@ -113,10 +115,14 @@ impl Stack {
                 });
             }
             Cells::Sums(sums, counts) => {
-                let (Some(sums), Some(counts)) = (sums.get_mut(start..end), counts.get_mut(start..end)) else {
+                let (Some(sums), Some(counts)) =
+                    (sums.get_mut(start..end), counts.get_mut(start..end))
+                else {
                     return;
                 };
-                for ((sum, count), (value, valid)) in sums.iter_mut().zip(counts).zip(values.iter().zip(valid)) {
+                for ((sum, count), (value, valid)) in
+                    sums.iter_mut().zip(counts).zip(values.iter().zip(valid))
+                {
                     if *valid {
                         *sum += value;
                         *count += 1;
@@ -125,8 +131,12 @@ impl Stack {
             }
             Cells::All(all, counts) => {
                 let depth = all.len() / (self.cols * self.rows).max(1);
-                let Some(counts) = counts.get_mut(start..end) else { return };
-                for (cell, (count, (value, valid))) in (start..).zip(counts.iter_mut().zip(values.iter().zip(valid))) {
+                let Some(counts) = counts.get_mut(start..end) else {
+                    return;
+                };
+                for (cell, (count, (value, valid))) in
+                    (start..).zip(counts.iter_mut().zip(values.iter().zip(valid)))
+                {
                     if *valid && (*count as usize) < depth {
                         all.set(cell * depth + *count as usize, *value);
                         *count += 1;
@@ -197,7 +207,13 @@ impl Values {
 }
 
 /// Scenes come in the order in which they win: `last` is pushed from its end.
-fn choose<T: Stored>(combine: Combine, cells: &mut [T], has: &mut [bool], values: &[f64], valid: &[bool]) {
+fn choose<T: Stored>(
+    combine: Combine,
+    cells: &mut [T],
+    has: &mut [bool],
+    values: &[f64],
+    valid: &[bool],
+) {
     let new = values.iter().zip(valid);
     let cells = cells.iter_mut().zip(has);
     match combine {
@@ -267,7 +283,11 @@ fn median<T: Copy + PartialOrd + Into<f64>>(values: &mut [T]) -> f64 {
     if !even {
         return upper;
     }
-    let lower = below.iter().copied().max_by(order).map_or(upper, Into::into);
+    let lower = below
+        .iter()
+        .copied()
+        .max_by(order)
+        .map_or(upper, Into::into);
     (lower + upper) / 2.0
 }
 

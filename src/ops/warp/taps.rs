@@ -34,8 +34,12 @@ impl Taps {
         let axis = |scale: f64| Axis {
             filter,
             // A radius of a few cells, times at most the size of a source.
-            radius: if scale < COARSER { (radius / scale).ceil() as i64 } else { radius as i64 },
-            scale: scale.min(1.0),
+            radius: if scale < COARSER {
+                (radius / scale).ceil() as i64
+            } else {
+                radius as i64
+            },
+            scale: if scale < COARSER { scale } else { 1.0 },
             weights: Vec::new(),
         };
         Self {
@@ -154,11 +158,16 @@ mod tests {
     fn filters_are_those_of_the_books() {
         // B-spline: 2/3 and 1/6 at 0 and 1. Keys with a = -1/2: 9/16 at 1/2, -1/16 at 3/2. Lanczos 3: sinc(1/2) sinc(1/6).
         assert!((spline(0.0) - 2.0 / 3.0).abs() < 1e-15 && (spline(1.0) - 1.0 / 6.0).abs() < 1e-15);
-        assert!((cubic(0.5) - 9.0 / 16.0).abs() < 1e-15 && (cubic(-1.5) + 1.0 / 16.0).abs() < 1e-15);
+        assert!(
+            (cubic(0.5) - 9.0 / 16.0).abs() < 1e-15 && (cubic(-1.5) + 1.0 / 16.0).abs() < 1e-15
+        );
         let pi = std::f64::consts::PI;
         let by_hand = (2.0 / pi) * ((pi / 6.0).sin() / (pi / 6.0));
         assert!((lanczos(0.5) - by_hand).abs() < 1e-15);
         assert!(lanczos(1.0).abs() < 1e-15 && lanczos(2.0).abs() < 1e-15);
-        assert_eq!([linear(1.5), spline(2.0), cubic(2.1), lanczos(3.0)], [0.0; 4]);
+        assert_eq!(
+            [linear(1.5), spline(2.0), cubic(2.1), lanczos(3.0)],
+            [0.0; 4]
+        );
     }
 }

@@ -42,8 +42,12 @@ fn crop(block: &Block, window: &Window) -> Block {
     let bands = block.bands.iter().map(|band| {
         let mut out = Samples::zeros(band.dtype(), 0);
         match (band, &mut out) {
-            (Samples::UInt8(v), Samples::UInt8(o)) => all.clone().for_each(|r| o.extend(&v[rows(r)])),
-            (Samples::Float32(v), Samples::Float32(o)) => all.clone().for_each(|r| o.extend(&v[rows(r)])),
+            (Samples::UInt8(v), Samples::UInt8(o)) => {
+                all.clone().for_each(|r| o.extend(&v[rows(r)]))
+            }
+            (Samples::Float32(v), Samples::Float32(o)) => {
+                all.clone().for_each(|r| o.extend(&v[rows(r)]))
+            }
             _ => panic!("a type that the cases have not"),
         }
         out
@@ -53,7 +57,10 @@ fn crop(block: &Block, window: &Window) -> Block {
         rows: window.rows,
         bands: bands.collect(),
         nodata: block.nodata,
-        mask: block.mask.as_ref().map(|m| all.clone().flat_map(|r| m[rows(r)].to_vec()).collect()),
+        mask: block
+            .mask
+            .as_ref()
+            .map(|m| all.clone().flat_map(|r| m[rows(r)].to_vec()).collect()),
     }
 }
 
@@ -81,7 +88,12 @@ fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> B
     } else {
         (Lattice::centres(whole.cols, whole.rows), 0)
     };
-    let points = (window.col, window.row, window.cols + more, window.rows + more);
+    let points = (
+        window.col,
+        window.row,
+        window.cols + more,
+        window.rows + more,
+    );
     let mesh = Mesh::new(&map, lattice, points, tolerance);
     let mut resampler = Resampler::new(method, scale);
     let Some(part) = mesh.source_window(&case.source, resampler.reach()) else {
@@ -94,7 +106,10 @@ fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> B
             for col in window.col..window.col_end() {
                 (xs[0], ys[0]) = (f64::from(col) + 0.5, f64::from(row) + 0.5);
                 map.apply(&mut xs, &mut ys);
-                let inside = xs[0] >= 0.0 && ys[0] >= 0.0 && xs[0] <= f64::from(case.source.width) && ys[0] <= f64::from(case.source.height);
+                let inside = xs[0] >= 0.0
+                    && ys[0] >= 0.0
+                    && xs[0] <= f64::from(case.source.width)
+                    && ys[0] <= f64::from(case.source.height);
                 assert!(!inside, "{}: {col} {row} lies in the source", case.name);
             }
         }
@@ -106,6 +121,7 @@ fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> B
         window: part,
         size: (case.source.width, case.source.height),
         samples: &block.bands[0],
+        around: case.source.is_around(),
         valid: valid.as_deref(),
         mask: block.mask.as_deref(),
     };
@@ -129,7 +145,11 @@ fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> B
 
 fn floats(random: &mut Random, cells: u32, holes: u32) -> Samples {
     let value = |random: &mut Random| {
-        if random.below(100) < holes { f32::NAN } else { random.below(2000) as f32 / 7.0 - 100.0 }
+        if random.below(100) < holes {
+            f32::NAN
+        } else {
+            random.below(2000) as f32 / 7.0 - 100.0
+        }
     };
     Samples::Float32((0..cells).map(|_| value(random)).collect())
 }
@@ -172,28 +192,87 @@ fn cases() -> Vec<Case> {
         (4326, Affine::north_up(-180.0, 90.0, w, h))
     };
     let mut cases = vec![
-        case("NoData here and there", utm, (97, 61), 3857, block((97, 61), floats(random, 97 * 61, 10), Some(f64::NAN))),
-        case("one cell", utm, (1, 1), 3857, block((1, 1), floats(random, 1, 0), Some(f64::NAN))),
-        case("one row", utm, (90, 1), 4326, block((90, 1), floats(random, 90, 5), Some(f64::NAN))),
-        case("one column", utm, (1, 90), 4326, block((1, 90), floats(random, 90, 5), Some(f64::NAN))),
-        case("nothing but NoData", utm, (40, 40), 3857, block((40, 40), floats(random, 1600, 100), Some(f64::NAN))),
-        case("a globe", globe((72, 36)), (72, 36), 3035, block((72, 36), floats(random, 72 * 36, 3), Some(f64::NAN))),
+        case(
+            "NoData here and there",
+            utm,
+            (97, 61),
+            3857,
+            block((97, 61), floats(random, 97 * 61, 10), Some(f64::NAN)),
+        ),
+        case(
+            "one cell",
+            utm,
+            (1, 1),
+            3857,
+            block((1, 1), floats(random, 1, 0), Some(f64::NAN)),
+        ),
+        case(
+            "one row",
+            utm,
+            (90, 1),
+            4326,
+            block((90, 1), floats(random, 90, 5), Some(f64::NAN)),
+        ),
+        case(
+            "one column",
+            utm,
+            (1, 90),
+            4326,
+            block((1, 90), floats(random, 90, 5), Some(f64::NAN)),
+        ),
+        case(
+            "nothing but NoData",
+            utm,
+            (40, 40),
+            3857,
+            block((40, 40), floats(random, 1600, 100), Some(f64::NAN)),
+        ),
+        case(
+            "a globe",
+            globe((72, 36)),
+            (72, 36),
+            3035,
+            block((72, 36), floats(random, 72 * 36, 3), Some(f64::NAN)),
+        ),
     ];
     // The pole, seen from above, and the antimeridian in it.
-    let mut polar = case("a pole", globe((90, 45)), (90, 45), 3857, block((90, 45), floats(random, 90 * 45, 3), Some(f64::NAN)));
+    let mut polar = case(
+        "a pole",
+        globe((90, 45)),
+        (90, 45),
+        3857,
+        block((90, 45), floats(random, 90 * 45, 3), Some(f64::NAN)),
+    );
     polar.crs = Definition::from_epsg(3413).unwrap();
     polar.output = Affine::north_up(-4_000_000.0, 4_000_000.0, 100_000.0, 100_000.0);
     polar.size = (80, 80);
     cases.push(polar);
     // Ten times coarser than the source, and beyond its edges on all sides.
-    let mut coarse = case("coarser", utm, (97, 61), 3857, block((97, 61), floats(random, 97 * 61, 10), Some(f64::NAN)));
+    let mut coarse = case(
+        "coarser",
+        utm,
+        (97, 61),
+        3857,
+        block((97, 61), floats(random, 97 * 61, 10), Some(f64::NAN)),
+    );
     let Affine([left, width, _, top, _, height]) = coarse.output;
-    coarse.output = Affine::north_up(left - 20.0 * width, top - 20.0 * height, width * 10.0, -height * 10.0);
+    coarse.output = Affine::north_up(
+        left - 20.0 * width,
+        top - 20.0 * height,
+        width * 10.0,
+        -height * 10.0,
+    );
     coarse.size = (16, 12);
     cases.push(coarse);
     // Bytes with a mask of their own.
     let bytes = (0..97 * 61).map(|_| random.below(256) as u8).collect();
-    let mut masked = case("bytes with a mask", utm, (97, 61), 32632, block((97, 61), Samples::UInt8(bytes), Some(0.0)));
+    let mut masked = case(
+        "bytes with a mask",
+        utm,
+        (97, 61),
+        32632,
+        block((97, 61), Samples::UInt8(bytes), Some(0.0)),
+    );
     masked.block.mask = Some((0..97 * 61).map(|_| random.below(10) > 0).collect());
     cases.push(masked);
     cases
@@ -201,8 +280,12 @@ fn cases() -> Vec<Case> {
 
 /// The bits of a block's samples, by row.
 fn bits(block: &Block) -> Vec<Vec<u64>> {
-    let cells: Vec<u64> = for_samples!(&block.bands[0], v => v.iter().map(|s| (*s as f64).to_bits()).collect());
-    cells.chunks(block.cols.max(1) as usize).map(<[u64]>::to_vec).collect()
+    let cells: Vec<u64> =
+        for_samples!(&block.bands[0], v => v.iter().map(|s| (*s as f64).to_bits()).collect());
+    cells
+        .chunks(block.cols.max(1) as usize)
+        .map(<[u64]>::to_vec)
+        .collect()
 }
 
 #[test]
@@ -224,8 +307,13 @@ fn whole_is_the_same_as_cut_into_random_windows() {
                     };
                     let part = bits(&compute(&case, method, tolerance, window));
                     for (down, line) in part.iter().enumerate() {
-                        let wanted = &all[row as usize + down][col as usize..window.col_end() as usize];
-                        assert_eq!(line, wanted, "{}, {name}, {tolerance}: {window}, row {down}", case.name);
+                        let wanted =
+                            &all[row as usize + down][col as usize..window.col_end() as usize];
+                        assert_eq!(
+                            line, wanted,
+                            "{}, {name}, {tolerance}: {window}, row {down}",
+                            case.name
+                        );
                     }
                 }
             }
@@ -236,13 +324,17 @@ fn whole_is_the_same_as_cut_into_random_windows() {
 #[test]
 fn what_there_is_comes_over() {
     // A test of cuts that compares nothing with nothing would pass.
-    for case in cases().iter().filter(|case| case.name != "nothing but NoData") {
+    for case in cases()
+        .iter()
+        .filter(|case| case.name != "nothing but NoData")
+    {
         let (width, height) = case.size;
         for (name, method) in WarpMethod::ALL {
             let block = compute(case, method, 0.125, Window::whole(width, height));
-            let valid = validity(&block, &block.bands[0]).map_or(width as usize * height as usize, |v| {
-                v.iter().filter(|v| **v).count()
-            });
+            let valid = validity(&block, &block.bands[0])
+                .map_or(width as usize * height as usize, |v| {
+                    v.iter().filter(|v| **v).count()
+                });
             assert!(valid > 0, "{}, {name}", case.name);
         }
     }
@@ -253,11 +345,26 @@ fn a_grid_that_is_the_source_s_own_changes_nothing() {
     let random = &mut Random(5);
     let at = Affine::north_up(10.0, 50.0, 0.5, 0.25);
     let samples = floats(random, 30 * 20, 0);
-    let case = case("itself", (4326, at), (30, 20), 4326, block((30, 20), samples.clone(), None));
+    let case = case(
+        "itself",
+        (4326, at),
+        (30, 20),
+        4326,
+        block((30, 20), samples.clone(), None),
+    );
     assert_eq!((case.size, case.output), ((30, 20), at));
-    for method in [WarpMethod::Nearest, WarpMethod::Bilinear, WarpMethod::Cubic, WarpMethod::Average, WarpMethod::Mode, WarpMethod::Max] {
+    for method in [
+        WarpMethod::Nearest,
+        WarpMethod::Bilinear,
+        WarpMethod::Cubic,
+        WarpMethod::Average,
+        WarpMethod::Mode,
+        WarpMethod::Max,
+    ] {
         let block = compute(&case, method, 0.125, Window::whole(30, 20));
-        let (Samples::Float32(out), Samples::Float32(wanted)) = (&block.bands[0], &samples) else { panic!() };
+        let (Samples::Float32(out), Samples::Float32(wanted)) = (&block.bands[0], &samples) else {
+            panic!()
+        };
         for (a, b) in out.iter().zip(wanted) {
             assert!((a - b).abs() <= 1e-4, "{method}: {a} {b}");
         }
@@ -270,13 +377,35 @@ fn sums_stay_what_was_counted() {
     let values: Vec<f32> = (0..97 * 61).map(|_| random.below(100) as f32).collect();
     let total: f64 = values.iter().map(|v| f64::from(*v)).sum();
     let utm = (32633, Affine::north_up(400_000.0, 5_300_000.0, 30.0, 30.0));
-    let mut case = case("counts", utm, (97, 61), 3857, block((97, 61), Samples::Float32(values), None));
+    let mut case = case(
+        "counts",
+        utm,
+        (97, 61),
+        3857,
+        block((97, 61), Samples::Float32(values), None),
+    );
     // A wider output, so that all of the source lies in it.
     let Affine([left, width, _, top, _, height]) = case.output;
-    case.output = Affine::north_up(left - 3.0 * width, top - 3.0 * height, width * 1.7, -height * 1.7);
-    let block = compute(&case, WarpMethod::Sum, 0.0, Window::whole(case.size.0, case.size.1));
-    let Samples::Float32(sums) = &block.bands[0] else { panic!() };
-    let found: f64 = sums.iter().filter(|v| !v.is_nan()).map(|v| f64::from(*v)).sum();
+    case.output = Affine::north_up(
+        left - 3.0 * width,
+        top - 3.0 * height,
+        width * 1.7,
+        -height * 1.7,
+    );
+    let block = compute(
+        &case,
+        WarpMethod::Sum,
+        0.0,
+        Window::whole(case.size.0, case.size.1),
+    );
+    let Samples::Float32(sums) = &block.bands[0] else {
+        panic!()
+    };
+    let found: f64 = sums
+        .iter()
+        .filter(|v| !v.is_nan())
+        .map(|v| f64::from(*v))
+        .sum();
     assert_eq!(block.bands[0].dtype(), DataType::Float32);
     assert!((found / total - 1.0).abs() < 1e-5, "{found} of {total}");
 }

@@ -14,6 +14,8 @@ pub struct SourceBand<'a> {
     pub samples: &'a Samples,
     /// Which of them are data; all when `None`.
     pub valid: Option<&'a [bool]>,
+    /// Whether the whole source closes around the globe: its last column is next to its first.
+    pub around: bool,
     /// Cells that the source's own mask leaves out for all bands: a position in one of them gets no value, whatever lies around it.
     pub mask: Option<&'a [bool]>,
 }
@@ -30,7 +32,9 @@ pub fn validity(block: &Block, band: &Samples) -> Option<Vec<bool>> {
         Samples::Float32(v) => {
             // What a writer meant by a double is what the float nearest to it says.
             let nodata = nodata.map(|value| value as f32);
-            v.iter().map(|s| !s.is_nan() && Some(*s) != nodata).collect()
+            v.iter()
+                .map(|s| !s.is_nan() && Some(*s) != nodata)
+                .collect()
         }
         other => for_samples!(other, v => {
             v.iter()
@@ -76,6 +80,7 @@ pub(super) struct View<'a, T> {
     pub(super) cols: usize,
     pub(super) width: i64,
     pub(super) height: i64,
+    pub(super) around: bool,
 }
 
 impl<'a, T: Sample> View<'a, T> {
@@ -89,6 +94,7 @@ impl<'a, T: Sample> View<'a, T> {
             cols: source.window.cols as usize,
             width: i64::from(source.size.0),
             height: i64::from(source.size.1),
+            around: source.around,
         }
     }
 

@@ -22,14 +22,18 @@ pub enum WarpError {
     #[error("there is no scene to combine: name files, or give --list or --stac")]
     NoScenes,
     /// Scenes that do not make the same bands.
-    #[error("{path} gives its scene {found} band(s), the first scene has {wanted}; choose bands with FILE@BAND")]
+    #[error(
+        "{path} gives its scene {found} band(s), the first scene has {wanted}; choose bands with FILE@BAND"
+    )]
     Bands {
         path: String,
         found: usize,
         wanted: usize,
     },
     /// Scenes of several types.
-    #[error("{path} is {found}, the first input is {wanted}: say with --dtype what the output is to be")]
+    #[error(
+        "{path} is {found}, the first input is {wanted}: say with --dtype what the output is to be"
+    )]
     Types {
         path: String,
         found: DataType,
@@ -45,10 +49,14 @@ pub enum WarpError {
     #[error("an error threshold of {threshold} is not 0 or more cells")]
     Threshold { threshold: f64 },
     /// A grid that no raster can have.
-    #[error("the output would have {width:.0} × {height:.0} cells; give a coarser --res or a smaller --extent")]
+    #[error(
+        "the output would have {width:.0} × {height:.0} cells; give a coarser --res or a smaller --extent"
+    )]
     Size { width: f64, height: f64 },
     /// Classes that mask nothing, or a mask without them.
-    #[error("--mask and --mask-values go together: a band of classes, and which of them to leave out")]
+    #[error(
+        "--mask and --mask-values go together: a band of classes, and which of them to leave out"
+    )]
     Mask,
 }
 

@@ -132,7 +132,12 @@ fn gather<'c>(
         let wanted = *wanted.get_or_insert(found);
         if found != wanted || found == 0 {
             let path = layers.first().map_or_else(String::new, |l| l.path.clone());
-            return Err(WarpError::Bands { path, found, wanted }.into());
+            return Err(WarpError::Bands {
+                path,
+                found,
+                wanted,
+            }
+            .into());
         }
         let mask = scene.mask.as_ref().map(|mask| {
             let band = Some(mask.band.unwrap_or(1));
@@ -269,7 +274,12 @@ fn profile(
             let mut other = other.filter(|(facts, _)| facts.profile.dtype != wanted);
             if let Some((facts, layer)) = other.next() {
                 let (path, found) = (layer.path.clone(), facts.profile.dtype);
-                return Err(WarpError::Types { path, found, wanted }.into());
+                return Err(WarpError::Types {
+                    path,
+                    found,
+                    wanted,
+                }
+                .into());
             }
             wanted
         }
@@ -286,7 +296,10 @@ fn profile(
         if !asked.mask_values.is_empty() {
             return Err(PlanError::NodataMissing { dtype });
         }
-        let masked = inputs.iter().zip(&mut layers).find(|(facts, _)| facts.masked);
+        let masked = inputs
+            .iter()
+            .zip(&mut layers)
+            .find(|(facts, _)| facts.masked);
         if let Some((_, layer)) = masked {
             return Err(PlanError::Mask {
                 path: layer.path.clone(),
@@ -300,7 +313,13 @@ fn profile(
         .map(|scene| scene.layers.iter().zip(inputs).take(first_scene))
         .into_iter()
         .flatten()
-        .map(|(layer, facts)| if layer.band.is_some() { 1 } else { facts.profile.bands })
+        .map(|(layer, facts)| {
+            if layer.band.is_some() {
+                1
+            } else {
+                facts.profile.bands
+            }
+        })
         .sum();
     Ok(RasterProfile {
         width: target.width,
@@ -321,7 +340,10 @@ fn stages(
     output: &RasterOutput,
     inputs: &[&RasterFacts],
 ) -> Plan {
-    let strips = inputs.len() == 1 && inputs.iter().any(|facts| facts.chunk.0 >= facts.profile.width);
+    let strips = inputs.len() == 1
+        && inputs
+            .iter()
+            .any(|facts| facts.chunk.0 >= facts.profile.width);
     let size = (profile.width, profile.height);
     let overviews = output.overviews == Overviews::Auto;
     let tile = output.blocksize;
@@ -368,7 +390,11 @@ fn stages(
         output: profile,
         layout: laid,
         compression: output.compress,
-        resampling: if values_are_classes { Resampling::Nearest } else { Resampling::Average },
+        resampling: if values_are_classes {
+            Resampling::Nearest
+        } else {
+            Resampling::Average
+        },
     };
     let first = Arc::new(RasterStage {
         kernel: KernelSpec::Warp(Arc::new(kernel)),
@@ -414,18 +440,32 @@ fn most_scenes(kernel: &WarpKernel, layout: &PyramidLayout) -> u32 {
     let counts = (0..tasks)
         .filter_map(|task| layout.window(group, task))
         .map(|window| kernel.count_within(&window));
-    counts.max().and_then(|count| u32::try_from(count).ok()).unwrap_or(all)
+    counts
+        .max()
+        .and_then(|count| u32::try_from(count).ok())
+        .unwrap_or(all)
 }
 
 /// Estimates the bytes of the sources that a window of the output needs at one time, encoded and decoded.
 fn source_bytes(kernel: &WarpKernel, inputs: &[&RasterFacts], (cols, rows): (u32, u32)) -> u64 {
-    let dtype_bytes = inputs.iter().map(|facts| facts.profile.dtype.bytes() as u64).max().unwrap_or(8);
-    let layers = kernel.scenes.iter().flat_map(|scene| scene.layers.iter().chain(&scene.mask));
+    let dtype_bytes = inputs
+        .iter()
+        .map(|facts| facts.profile.dtype.bytes() as u64)
+        .max()
+        .unwrap_or(8);
+    let layers = kernel
+        .scenes
+        .iter()
+        .flat_map(|scene| scene.layers.iter().chain(&scene.mask));
     let largest = layers
         .filter_map(|layer| {
             let grid = kernel.grids.get(layer.grid as usize)?;
             let reach = Resampler::new(kernel.method, grid.scale).reach();
-            let turned = if grid.grid.crs == kernel.crs { 1.0 } else { 1.25 };
+            let turned = if grid.grid.crs == kernel.crs {
+                1.0
+            } else {
+                1.25
+            };
             let length = |cells: u32, scale: f64, reach: f64, size: u32| {
                 (f64::from(cells) / scale * turned + 2.0 * reach).min(f64::from(size))
             };
@@ -455,7 +495,10 @@ fn details(kernel: &WarpKernel, profile: &RasterProfile, most: u32) -> Vec<Strin
     } else {
         "exact".to_owned()
     };
-    lines.push(format!("resampling: {}; positions {positions}", kernel.method));
+    lines.push(format!(
+        "resampling: {}; positions {positions}",
+        kernel.method
+    ));
     if kernel.scenes.len() > 1 {
         lines.push(format!(
             "{} scenes on {} grids, at most {most} on a task",

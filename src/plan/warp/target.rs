@@ -89,7 +89,12 @@ fn suggestions(
 type Laid = (f64, f64, (f64, f64), (f64, f64));
 
 fn union(all: &[Suggested]) -> [f64; 4] {
-    let start = [f64::INFINITY, f64::INFINITY, f64::NEG_INFINITY, f64::NEG_INFINITY];
+    let start = [
+        f64::INFINITY,
+        f64::INFINITY,
+        f64::NEG_INFINITY,
+        f64::NEG_INFINITY,
+    ];
     all.iter().fold(start, |[left, bottom, right, top], one| {
         let [l, b, r, t] = one.extent;
         [left.min(l), bottom.min(b), right.max(r), top.max(t)]
@@ -97,15 +102,21 @@ fn union(all: &[Suggested]) -> [f64; 4] {
 }
 
 fn finest(all: &[Suggested]) -> (f64, f64) {
-    all.iter().fold((f64::INFINITY, f64::INFINITY), |(width, height), one| {
-        (width.min(one.cell.0), height.min(one.cell.1))
-    })
+    all.iter()
+        .fold((f64::INFINITY, f64::INFINITY), |(width, height), one| {
+            (width.min(one.cell.0), height.min(one.cell.1))
+        })
 }
 
 fn fitting(all: &[Suggested]) -> Laid {
     if let [one] = all {
         let [left, _, _, top] = one.extent;
-        return (left, top, one.cell, (f64::from(one.width), f64::from(one.height)));
+        return (
+            left,
+            top,
+            one.cell,
+            (f64::from(one.width), f64::from(one.height)),
+        );
     }
     cut(union(all), finest(all))
 }

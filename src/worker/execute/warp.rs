@@ -146,9 +146,17 @@ impl Executor {
     ) -> Result<Option<ReadLayer>, Error> {
         let number = layer.grid as usize;
         let place = meshes.place(number)?;
-        let method = if classes { WarpMethod::Nearest } else { meshes.method };
+        let method = if classes {
+            WarpMethod::Nearest
+        } else {
+            meshes.method
+        };
         let corners = method.is_footprint();
-        let cell = if corners { &place.corners } else { &place.centres };
+        let cell = if corners {
+            &place.corners
+        } else {
+            &place.centres
+        };
         let mesh = cell
             .get_or_try_init(|| self.make_mesh(Arc::clone(meshes), number, corners))
             .await?;
@@ -163,6 +171,7 @@ impl Executor {
             first_band,
             window,
             size: (source.width, source.height),
+            around: source.is_around(),
             mesh: Arc::clone(mesh),
             resampler,
             corners,
@@ -226,7 +235,10 @@ impl Meshes {
             rows,
         } = self.window;
         let (lattice, window) = if corners {
-            (Lattice::corners(width, height), (col, row, cols + 1, rows + 1))
+            (
+                Lattice::corners(width, height),
+                (col, row, cols + 1, rows + 1),
+            )
         } else {
             (Lattice::centres(width, height), (col, row, cols, rows))
         };
@@ -244,6 +256,7 @@ struct ReadLayer {
     first_band: usize,
     window: Window,
     size: (u32, u32),
+    around: bool,
     mesh: Arc<Mesh>,
     resampler: Resampler,
     corners: bool,
@@ -280,11 +293,14 @@ impl ReadScene {
                         window: layer.window,
                         size: layer.size,
                         samples,
+                        around: layer.around,
                         valid: layer.valid.get(band).and_then(Option::as_deref),
                         mask: layer.block.mask.as_deref(),
                     };
                     let positions = layer.lines.positions();
-                    layer.resampler.row(&source, positions, &mut values, &mut valid);
+                    layer
+                        .resampler
+                        .row(&source, positions, &mut values, &mut valid);
                     if mask.is_some() {
                         valid.iter_mut().zip(&clear).for_each(|(v, c)| *v &= *c);
                     }
@@ -301,6 +317,7 @@ struct Layer {
     first_band: usize,
     window: Window,
     size: (u32, u32),
+    around: bool,
     mesh: Arc<Mesh>,
     resampler: Resampler,
     lines: Lines,
@@ -311,11 +328,16 @@ struct Layer {
 impl Layer {
     fn new(read: ReadLayer) -> Result<Self, Error> {
         let block = read.encoded.decode()?;
-        let valid = block.bands.iter().map(|band| validity(&block, band)).collect();
+        let valid = block
+            .bands
+            .iter()
+            .map(|band| validity(&block, band))
+            .collect();
         Ok(Self {
             first_band: read.first_band,
             window: read.window,
             size: read.size,
+            around: read.around,
             mesh: read.mesh,
             resampler: read.resampler,
             lines: Lines {
@@ -403,6 +425,7 @@ impl Mask {
             window: layer.window,
             size: layer.size,
             samples,
+            around: layer.around,
             valid: None,
             mask: None,
         };
@@ -442,6 +465,8 @@ fn join(band: &mut Samples, more: Samples) -> Option<()> {
             }
         };
     }
-    join!(UInt8, Int8, UInt16, Int16, UInt32, Int32, UInt64, Int64, Float32, Float64);
+    join!(
+        UInt8, Int8, UInt16, Int16, UInt32, Int32, UInt64, Int64, Float32, Float64
+    );
     Some(())
 }
