@@ -7,6 +7,8 @@ use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::for_samples;
 use swath::grid::{Block, Samples};
+use swath::io::raster::read::RasterFile;
+use swath::io::source::Sources;
 use swath::job::Outcome;
 use swath::spec::{
     Combine, Composite, JobOptions, RasterOutput, Reproject, SPEC_VERSION, Scene, SceneLayer,
@@ -49,6 +51,14 @@ fn data() -> Option<PathBuf> {
         eprintln!("SWATH_TEST_DATA is not set: left out");
     }
     folder
+}
+
+async fn transform(path: &Path) -> [f64; 6] {
+    let sources = Sources::new().unwrap();
+    let file = RasterFile::open(&sources, path.to_str().unwrap())
+        .await
+        .unwrap();
+    file.facts().profile.transform.unwrap().0
 }
 
 fn doubles(block: &Block) -> Vec<f64> {
@@ -113,15 +123,12 @@ async fn cells_are_those_that_gdal_computes() {
     assert_eq!(rows.len(), 15);
     for (number, row) in rows.iter().enumerate() {
         let [left, width, top, height] = row.grid;
-        let right = left + f64::from(row.size.0) * width;
-        let bottom = top - f64::from(row.size.1) * height;
         let out = dir.path().join(format!("{number}.tif"));
         let operation = TaskOperation::Reproject(Reproject {
             input: folder.join(&row.file).display().to_string(),
             grid: TargetGrid {
                 crs: Some(row.crs.clone()),
-                resolution: Some((width, height)),
-                extent: Some([left, bottom, right, top]),
+                ..TargetGrid::default()
             },
             warp: WarpSettings {
                 resampling: row.method,
@@ -132,6 +139,19 @@ async fn cells_are_those_that_gdal_computes() {
         run(&cluster, &spec(operation, &out)).await;
         let block = read(&out, &[1]).await;
         assert_eq!((block.cols, block.rows), row.size);
+        // The grid that GDAL suggests, to a millionth of a cell.
+        let found = transform(&out).await;
+        for (found, wanted) in [0, 1, 3, 5]
+            .map(|n| found[n])
+            .iter()
+            .zip([left, width, top, -height])
+        {
+            assert!(
+                (found - wanted).abs() < 1e-6 * width,
+                "{}: {found}, {wanted} by GDAL",
+                row.crs
+            );
+        }
         let cells = doubles(&block);
         let name = format!("{} to {}, {}", row.file, row.crs, row.method);
         let is_float = matches!(block.bands[0], Samples::Float32(_));

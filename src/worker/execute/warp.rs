@@ -15,6 +15,9 @@ use crate::plan::stage::RasterStage;
 use crate::plan::warp::{WarpGrid, WarpKernel, WarpLayer};
 use crate::spec::WarpMethod;
 
+/// Bytes of one source, encoded and decoded, that are held at once; a part of the output that needs more is cut. Plans reckon with less
+/// (`SOURCE_BYTES` there), but around a pole all longitudes lie under a few cells.
+const SOURCE_BYTES_MAX: u64 = 384 << 20;
 /// Scenes that are read while another is computed, that one counted.
 const SCENES_AT_ONCE: usize = 2;
 
@@ -32,40 +35,31 @@ impl Executor {
             .ok_or(Error::Bug {
                 what: "a task beyond the raster",
             })?;
-        let mut whole: Option<Block> = None;
-        let step = kernel.rows_at_once.clamp(1, window.rows.max(1));
-        let mut row = window.row;
-        while row < window.row_end() {
+        let mut whole = blank(&raster, &window);
+        let rows = kernel.rows_at_once.clamp(1, window.rows.max(1));
+        let mut parts = strips(window, rows);
+        while let Some(part) = parts.pop() {
             check_cancelled(&context)?;
-            let rows = step.min(window.row_end() - row);
-            let part = Window {
-                row,
-                rows,
-                ..window
-            };
-            let block = self.warp_step(&raster, &kernel, part, &context).await?;
-            match &mut whole {
-                None => whole = Some(block),
-                Some(whole) => append(whole, block)?,
+            match self.warp_part(&raster, &kernel, part, &context).await? {
+                Some(block) if part == window => whole = block,
+                Some(block) => paste(&mut whole, &window, &part, block)?,
+                None => parts.extend(halves(part)),
             }
-            row += rows;
         }
-        let block = whole.ok_or(Error::Bug {
-            what: "a window without rows",
-        })?;
+        let block = whole;
         self.cpu
             .run(move || tiles::store_levels(&raster, &first, block, &context))
             .await?
     }
 
-    /// Computes some rows of a window.
-    async fn warp_step(
+    /// Computes a part of a window; `None` when its sources are too large to be held at once.
+    async fn warp_part(
         &self,
         raster: &RasterStage,
         kernel: &Arc<WarpKernel>,
         window: Window,
         context: &TaskContext,
-    ) -> Result<Block, Error> {
+    ) -> Result<Option<Block>, Error> {
         let output = &raster.output;
         let shape = StackShape {
             size: (window.cols, window.rows),
@@ -82,7 +76,11 @@ impl Executor {
             .map(|number| self.read_scene(kernel, number, &meshes))
             .buffered(SCENES_AT_ONCE);
         while let Some(scene) = scenes.next().await {
-            let Some(scene) = scene? else { continue };
+            let scene = match scene? {
+                Read::Here(scene) => scene,
+                Read::Elsewhere => continue,
+                Read::TooLarge => return Ok(None),
+            };
             let (kernel, cancelled) = (Arc::clone(kernel), context.clone());
             stack = self
                 .cpu
@@ -96,35 +94,44 @@ impl Executor {
             }
         }
         drop(scenes);
-        Ok(self.cpu.run(move || stack.finish()).await?)
+        Ok(Some(self.cpu.run(move || stack.finish()).await?))
     }
 
-    /// Reads what a window needs of a scene; `None` when the scene lies elsewhere.
+    /// Reads what a window needs of a scene.
     async fn read_scene(
         &self,
         kernel: &WarpKernel,
         number: usize,
         meshes: &Arc<Meshes>,
-    ) -> Result<Option<ReadScene>, Error> {
+    ) -> Result<Read<ReadScene>, Error> {
         let scene = kernel.scenes.get(number).ok_or(Error::Bug {
             what: "a scene that the kernel has not",
         })?;
         let mut layers = Vec::with_capacity(scene.layers.len());
         let mut band = 0;
         for layer in &scene.layers {
-            if let Some(read) = self.read_layer(layer, band, meshes, false).await? {
-                layers.push(read);
+            match self.read_layer(layer, band, meshes, false).await? {
+                Read::Here(read) => layers.push(read),
+                Read::Elsewhere => {}
+                Read::TooLarge => return Ok(Read::TooLarge),
             }
             band += layer.bands.len();
         }
         if layers.is_empty() {
-            return Ok(None);
+            return Ok(Read::Elsewhere);
         }
-        let mask = match &scene.mask {
-            Some(mask) => self.read_layer(mask, 0, meshes, true).await?,
-            None => None,
-        };
-        Ok(Some(ReadScene { layers, mask }))
+        let mut read_mask = None;
+        if let Some(mask) = &scene.mask {
+            match self.read_layer(mask, 0, meshes, true).await? {
+                Read::Here(read) => read_mask = Some(read),
+                Read::Elsewhere => {}
+                Read::TooLarge => return Ok(Read::TooLarge),
+            }
+        }
+        Ok(Read::Here(ReadScene {
+            layers,
+            mask: read_mask,
+        }))
     }
 
     async fn make_mesh(
@@ -143,7 +150,7 @@ impl Executor {
         first_band: usize,
         meshes: &Arc<Meshes>,
         classes: bool,
-    ) -> Result<Option<ReadLayer>, Error> {
+    ) -> Result<Read<ReadLayer>, Error> {
         let number = layer.grid as usize;
         let place = meshes.place(number)?;
         let method = if classes {
@@ -163,11 +170,17 @@ impl Executor {
         let resampler = Resampler::new(method, place.grid.scale);
         let source = &place.grid.grid;
         let Some(window) = mesh.source_window(source, resampler.reach()) else {
-            return Ok(None);
+            return Ok(Read::Elsewhere);
         };
         let file = RasterFile::open(&self.ports.sources, &layer.path).await?;
+        let sample_bytes = 2 * file.facts().profile.dtype.bytes() as u64 + 1;
+        let cell_bytes = sample_bytes * layer.bands.len() as u64;
+        if window.cells().saturating_mul(cell_bytes) > SOURCE_BYTES_MAX && meshes.window.cells() > 1
+        {
+            return Ok(Read::TooLarge);
+        }
         let encoded = file.fetch(&layer.bands, window).await?;
-        Ok(Some(ReadLayer {
+        Ok(Read::Here(ReadLayer {
             first_band,
             window,
             size: (source.width, source.height),
@@ -244,6 +257,15 @@ impl Meshes {
         };
         Ok(Mesh::new(&place.map, lattice, window, self.tolerance))
     }
+}
+
+/// What came of reading.
+enum Read<T> {
+    Here(T),
+    /// It does not lie in the window.
+    Elsewhere,
+    /// It is more than can be held at once.
+    TooLarge,
 }
 
 /// What a window needs of a scene.
@@ -439,33 +461,85 @@ impl Mask {
     }
 }
 
-/// Puts rows below others.
-fn append(whole: &mut Block, part: Block) -> Result<(), Error> {
-    let other = Error::Bug {
-        what: "rows of another type",
-    };
-    if whole.bands.len() != part.bands.len() {
-        return Err(other);
+/// Makes the block of a window, with nothing in it yet.
+fn blank(raster: &RasterStage, window: &Window) -> Block {
+    let cells = usize::try_from(window.cells()).unwrap_or(usize::MAX);
+    let output = &raster.output;
+    let band = |_| Samples::zeros(output.dtype, cells);
+    Block {
+        cols: window.cols,
+        rows: window.rows,
+        bands: (0..output.bands).map(band).collect(),
+        nodata: output.nodata,
+        mask: None,
     }
-    for (band, more) in whole.bands.iter_mut().zip(part.bands) {
-        join(band, more).ok_or(Error::Bug {
-            what: "rows of another type",
+}
+
+/// Cuts a window into strips of some rows; the uppermost is the last.
+fn strips(window: Window, rows: u32) -> Vec<Window> {
+    let mut strips = Vec::new();
+    let mut row = window.row;
+    while row < window.row_end() {
+        let rows = rows.min(window.row_end() - row);
+        strips.push(Window {
+            row,
+            rows,
+            ..window
+        });
+        row += rows;
+    }
+    strips.reverse();
+    strips
+}
+
+/// Cuts a window of more than one cell along its longer side.
+fn halves(window: Window) -> [Window; 2] {
+    let (mut first, mut second) = (window, window);
+    if window.cols >= window.rows {
+        first.cols = window.cols / 2;
+        second.cols -= first.cols;
+        second.col += first.cols;
+    } else {
+        first.rows = window.rows / 2;
+        second.rows -= first.rows;
+        second.row += first.rows;
+    }
+    [second, first]
+}
+
+/// Copies a part into the window that it is a part of.
+fn paste(whole: &mut Block, window: &Window, part: &Window, block: Block) -> Result<(), Error> {
+    let (col, row) = (part.col - window.col, part.row - window.row);
+    let (width, cols) = (whole.cols as usize, part.cols as usize);
+    let start = row as usize * width + col as usize;
+    for (to, from) in whole.bands.iter_mut().zip(&block.bands) {
+        copy(to, from, (start, width, cols)).ok_or(Error::Bug {
+            what: "a part of another type than its window",
         })?;
     }
-    whole.rows += part.rows;
     Ok(())
 }
 
-fn join(band: &mut Samples, more: Samples) -> Option<()> {
-    macro_rules! join {
+/// Copies rows of `cols` cells to `start` and every `width` cells after.
+fn copy(
+    to: &mut Samples,
+    from: &Samples,
+    (start, width, cols): (usize, usize, usize),
+) -> Option<()> {
+    macro_rules! copy {
         ($($variant:ident),*) => {
-            match (band, more) {
-                $((Samples::$variant(band), Samples::$variant(more)) => band.extend(more),)*
+            match (to, from) {
+                $((Samples::$variant(to), Samples::$variant(from)) => {
+                    for (number, row) in from.chunks_exact(cols.max(1)).enumerate() {
+                        let at = start + number * width;
+                        to.get_mut(at..at + cols)?.copy_from_slice(row);
+                    }
+                })*
                 _ => return None,
             }
         };
     }
-    join!(
+    copy!(
         UInt8, Int8, UInt16, Int16, UInt32, Int32, UInt64, Int64, Float32, Float64
     );
     Some(())
