@@ -5,7 +5,6 @@ use std::ops::Range;
 use half::f16;
 
 use super::cells::Cell;
-use crate::io::raster::tiff::ByteOrder;
 use crate::io::raster::tiff::image::{Form, Image, Predictor, YCbCr};
 
 /// Fills `out` with the rows `rows` of a chunk: samples of the image's type in little-endian order, those of a cell together.
@@ -23,7 +22,6 @@ pub(super) fn widen(image: &Image, stored: &[u8], rows: &Range<u32>, out: &mut V
             let bytes = image.dtype.bytes();
             lines.for_each(|line| unpack_bits(line, bits, samples, bytes, out));
         }
-        Form::Triple => lines.for_each(|line| triples(line, image.order, out)),
         Form::Half => lines.for_each(|line| halves(image, line, out)),
         Form::Cmyk => lines.for_each(|line| cmyk(line, out)),
         Form::YCbCr(form) => Colours::new(&form).paint(&form, image.chunks.cols, stored, rows, out),
@@ -42,15 +40,6 @@ fn unpack_bits(line: &[u8], bits: u32, samples: usize, bytes: usize, out: &mut V
         held_bits -= bits;
         let sample = held >> held_bits & ((1 << bits) - 1);
         out.extend(sample.to_le_bytes().iter().take(bytes));
-    }
-}
-
-fn triples(line: &[u8], order: ByteOrder, out: &mut Vec<u8>) {
-    for [a, b, c] in line.as_chunks::<3>().0 {
-        out.extend(match order {
-            ByteOrder::Little => [*a, *b, *c, 0],
-            ByteOrder::Big => [*c, *b, *a, 0],
-        });
     }
 }
 

@@ -63,8 +63,6 @@ pub enum Form {
     Plain,
     /// As unsigned integers of so many bits, 1 to 32, the most significant first; each row begins at a byte.
     Packed(u32),
-    /// As integers of three bytes.
-    Triple,
     /// As floats of 16 bit.
     Half,
     /// As cyan, magenta, yellow and black, a byte each; read as red, green, blue and opacity.
@@ -240,7 +238,6 @@ impl Image {
                 .saturating_mul(u64::from(bits))
                 .div_ceil(8)
                 .saturating_mul(rows),
-            Form::Triple => samples.saturating_mul(3).saturating_mul(rows),
             Form::Half => samples.saturating_mul(2).saturating_mul(rows),
             Form::Cmyk => samples.saturating_mul(rows),
             Form::YCbCr(YCbCr { across, down, .. }) => {
@@ -393,7 +390,6 @@ fn sample(tags: &Tags) -> Result<(DataType, Form), Error> {
         (3, 32) => plain(DataType::Float32),
         (3, 64) => plain(DataType::Float64),
         (3, 16) => (DataType::Float32, Form::Half),
-        (1 | 4, 24) => (DataType::UInt32, Form::Triple),
         (1 | 4, 1..=8) => packed(DataType::UInt8),
         (1 | 4, 9..=16) => packed(DataType::UInt16),
         (1 | 4, 17..=32) => packed(DataType::UInt32),
