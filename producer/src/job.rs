@@ -233,9 +233,7 @@ impl JobCommand {
                 };
                 (operation, Some(output.into_spec()?))
             }
-            Self::Index { index, output } => {
-                (index.into_operation()?, Some(output.into_spec()?))
-            }
+            Self::Index { index, output } => (index.into_operation()?, Some(output.into_spec()?)),
             Self::Calc {
                 inputs,
                 calc,

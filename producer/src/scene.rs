@@ -24,7 +24,12 @@ pub(crate) struct IndexArguments {
     /// The name, such as EVI
     name: String,
     /// A band of the formula and the file that holds it
-    #[arg(short, long = "input", value_name = "BAND=FILE[@BAND]", required_unless_present = "scene")]
+    #[arg(
+        short,
+        long = "input",
+        value_name = "BAND=FILE[@BAND]",
+        required_unless_present = "scene"
+    )]
     inputs: Vec<String>,
     /// What the scene is of: sentinel-2, landsat-4, -5, -7, -8, -9, modis or naip; also gives wavelengths
     #[arg(long, value_name = "NAME")]
@@ -83,7 +88,10 @@ fn asked(code: &'static str, error: &dyn std::error::Error) -> CliError {
 
 /// One scale is used for all bands, and a temperature has another one than a reflectance.
 fn check_thermal(index: &Index, scale: Option<f64>) -> Result<(), CliError> {
-    let thermal = index.bands.iter().find(|band| matches!(**band, "T" | "T1" | "T2"));
+    let thermal = index
+        .bands
+        .iter()
+        .find(|band| matches!(**band, "T" | "T1" | "T2"));
     match (thermal, scale) {
         (Some(band), None) => Err(CliError::asked(
             "spec-scale",
@@ -213,7 +221,8 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
             continue;
         }
         let ending = path.extension().and_then(|ending| ending.to_str());
-        let tiff = ending.is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"));
+        let tiff =
+            ending.is_some_and(|e| e.eq_ignore_ascii_case("tif") || e.eq_ignore_ascii_case("tiff"));
         if tiff && files.len() < FILES_MAX {
             files.push(path);
         }
@@ -222,15 +231,25 @@ fn collect(folder: &Path, depth: usize, files: &mut Vec<PathBuf>) {
 
 /// Reads the size of cells out of a name that ends in one: products have some bands in several.
 fn cell_size(file: &Path) -> u32 {
-    let stem = file.file_stem().and_then(|stem| stem.to_str()).unwrap_or("");
-    let size = stem.rsplit('_').next().and_then(|word| word.strip_suffix('m'));
+    let stem = file
+        .file_stem()
+        .and_then(|stem| stem.to_str())
+        .unwrap_or("");
+    let size = stem
+        .rsplit('_')
+        .next()
+        .and_then(|word| word.strip_suffix('m'));
     size.and_then(|size| size.parse().ok()).unwrap_or(0)
 }
 
 /// Returns the names of a file's bands: those it states, else the sensor's order.
 fn band_names(path: &str, sensor: &'static Sensor) -> Result<Vec<String>, CliError> {
     if sensor.one_file {
-        return Ok(sensor.bands.iter().map(|band| band.name.to_owned()).collect());
+        return Ok(sensor
+            .bands
+            .iter()
+            .map(|band| band.name.to_owned())
+            .collect());
     }
     // Reading a header waits, and the command line has begun no job yet.
     let read = || -> Result<Vec<String>, swath::io::raster::read::Error> {

@@ -20,7 +20,9 @@ mod rasters {
 
     fn script(name: &str, arguments: &[&str]) {
         let python = std::env::var("SWATH_PYTHON").unwrap_or_else(|_| "python3".to_owned());
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../scripts").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../scripts")
+            .join(name);
         let output = Command::new(python)
             .arg(path)
             .arg(env!("CARGO_BIN_EXE_swath"))

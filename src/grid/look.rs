@@ -83,7 +83,10 @@ impl Look {
     pub fn extras(&self, bands: u16) -> Vec<Extra> {
         let count = usize::from(bands.saturating_sub(self.colours.bands()));
         let known = self.extra.iter().copied();
-        known.chain(std::iter::repeat(Extra::Other)).take(count).collect()
+        known
+            .chain(std::iter::repeat(Extra::Other))
+            .take(count)
+            .collect()
     }
 }
 

@@ -327,7 +327,11 @@ async fn check(root: &Path, name: &str, expected: &Expected, lossy: Option<&[u8]
                     let (farthest, mean) = distance(&block, reference);
                     println!("LOSSY {name}: at most {farthest}, {mean:.3} on average");
                     if farthest > LOSSY_FARTHEST || mean > LOSSY_MEAN {
-                        compare("pixels", format!("{farthest} and {mean} off"), "near".to_owned());
+                        compare(
+                            "pixels",
+                            format!("{farthest} and {mean} off"),
+                            "near".to_owned(),
+                        );
                     }
                 }
                 None => compare(

@@ -128,7 +128,9 @@ fn index_document(index: &Index) -> IndexDocument<'_> {
 
 /// Lists the sensors that have every band of an index.
 fn sensors(index: &Index) -> Vec<&'static str> {
-    let with = sensor::all().iter().filter(|sensor| sensor.bands_of(index).is_ok());
+    let with = sensor::all()
+        .iter()
+        .filter(|sensor| sensor.bands_of(index).is_ok());
     with.map(|sensor| sensor.name).collect()
 }
 

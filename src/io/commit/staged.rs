@@ -91,11 +91,7 @@ impl Staged {
     ///
     /// # Errors
     /// As [`Staged::commit`].
-    pub fn prepare(
-        &mut self,
-        overwrite: bool,
-        cancelled: &dyn Fn() -> bool,
-    ) -> Result<(), Error> {
+    pub fn prepare(&mut self, overwrite: bool, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
         match &mut self.place {
             Place::Disk(_) => Ok(()),
             Place::Bucket(upload) => upload.send(&mut self.file, overwrite, cancelled),

@@ -96,7 +96,11 @@ mod tests {
         cache.put("f", &(9..1009), &piece);
         assert!(cache.get("f", &(1..1001)).is_none());
         for at in [0, 2, 3, 9] {
-            assert_eq!(cache.get("f", &(at..at + 1000)), Some(piece.clone()), "{at}");
+            assert_eq!(
+                cache.get("f", &(at..at + 1000)),
+                Some(piece.clone()),
+                "{at}"
+            );
         }
         assert!(cache.get("g", &(0..1000)).is_none());
         assert_eq!(cache.kept.lock().unwrap().bytes, 4 * (1000 + PIECE_BYTES));

@@ -51,7 +51,11 @@ impl Settings {
 
     pub(super) fn of_environment() -> Self {
         let known = SETTINGS.into_iter();
-        Self(known.filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?))).collect())
+        Self(
+            known
+                .filter_map(|name| Some((name.to_owned(), std::env::var(name).ok()?)))
+                .collect(),
+        )
     }
 
     fn get(&self, name: &str) -> Option<String> {
@@ -98,9 +102,9 @@ impl Object {
             .map_err(|_| wrong("AWS_ENDPOINT_URL is not a URL"))?;
         let bucket = rusty_s3::Bucket::new(endpoint, style, name.to_owned(), region)
             .map_err(|_| wrong("AWS_ENDPOINT_URL cannot have buckets"))?;
-        let anonymous = settings
-            .get("AWS_NO_SIGN_REQUEST")
-            .is_some_and(|value| matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "1"));
+        let anonymous = settings.get("AWS_NO_SIGN_REQUEST").is_some_and(|value| {
+            matches!(value.to_ascii_lowercase().as_str(), "yes" | "true" | "1")
+        });
         let credentials = settings
             .get("AWS_ACCESS_KEY_ID")
             .zip(settings.get("AWS_SECRET_ACCESS_KEY"))

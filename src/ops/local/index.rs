@@ -79,7 +79,9 @@ fn suggestion(near: &[&str]) -> String {
 /// Returns the band whose central wavelength a constant is: `N` for `lambdaN`.
 #[must_use]
 pub fn wavelength_of(constant: &str) -> Option<&str> {
-    constant.strip_prefix("lambda").filter(|band| !band.is_empty())
+    constant
+        .strip_prefix("lambda")
+        .filter(|band| !band.is_empty())
 }
 
 fn constants_text(known: &[&str]) -> String {

@@ -251,7 +251,10 @@ impl Sensor {
 pub fn names_band(file_name: &str, band: &str) -> bool {
     let plain = |word: &str| {
         let word = word.to_ascii_uppercase();
-        match word.strip_prefix('B').map(|rest| rest.trim_start_matches('0')) {
+        match word
+            .strip_prefix('B')
+            .map(|rest| rest.trim_start_matches('0'))
+        {
             Some(rest) if !rest.is_empty() => format!("B{rest}"),
             _ => word,
         }
@@ -279,7 +282,10 @@ mod tests {
     fn a_band_that_a_sensor_lacks_is_named() {
         let index = index::find("NDREI").unwrap();
         let bands = get("sentinel-2").unwrap().bands_of(&index).unwrap();
-        assert_eq!(bands.iter().map(|b| b.name).collect::<Vec<_>>(), ["B8", "B5"]);
+        assert_eq!(
+            bands.iter().map(|b| b.name).collect::<Vec<_>>(),
+            ["B8", "B5"]
+        );
         let text = get("landsat-8").unwrap().bands_of(&index).unwrap_err();
         assert_eq!(
             text.to_string(),
@@ -303,8 +309,16 @@ mod tests {
             ("T31UFS_20240101T105421_B04_10m.tif", "B4", true),
             ("B8A.tiff", "B8", false),
             ("B8A.tiff", "B8A", true),
-            ("LC09_L2SP_198024_20240101_20240102_02_T1_SR_B4.TIF", "B4", true),
-            ("LC09_L2SP_198024_20240101_20240102_02_T1_SR_B4.TIF", "B10", false),
+            (
+                "LC09_L2SP_198024_20240101_20240102_02_T1_SR_B4.TIF",
+                "B4",
+                true,
+            ),
+            (
+                "LC09_L2SP_198024_20240101_20240102_02_T1_SR_B4.TIF",
+                "B10",
+                false,
+            ),
             ("MOD09A1.A2024001.sur_refl_b01.tif", "B1", true),
             ("S2B_L1C_B40.tif", "B4", false),
         ] {

@@ -42,9 +42,10 @@ pub fn halve(block: &Block, resampling: Resampling) -> Block {
 #[must_use]
 pub fn halve_under_alpha(block: &Block, alpha: usize) -> Block {
     let shape = Shape::of(block);
-    let opaque: Option<Vec<bool>> = block.bands.get(alpha).map(|band| {
-        crate::for_samples!(band, v => v.iter().map(is_opaque).collect())
-    });
+    let opaque: Option<Vec<bool>> = block
+        .bands
+        .get(alpha)
+        .map(|band| crate::for_samples!(band, v => v.iter().map(is_opaque).collect()));
     let halved = |(number, band): (usize, &Samples)| {
         let mask = opaque.as_deref().filter(|_| number != alpha);
         halve_band(band, shape, Resampling::Average, (block.nodata, mask))

@@ -144,19 +144,16 @@ impl Colours {
         let of = |table: &[i32; 256], at: u8| table.get(usize::from(at)).copied().unwrap_or(0);
         let y = of(&self.luma, y);
         let green = of(&self.cb_green, cb).wrapping_add(of(&self.cr_green, cr)) >> SHIFT;
-        [y + of(&self.cr_red, cr), y + green, y + of(&self.cb_blue, cb)]
-            .map(|value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
+        [
+            y + of(&self.cr_red, cr),
+            y + green,
+            y + of(&self.cb_blue, cb),
+        ]
+        .map(|value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
     }
 
     /// Paints rows of units: the luma of `across × down` cells, row by row, then their blue and red chroma.
-    fn paint(
-        &self,
-        form: &YCbCr,
-        cols: u32,
-        stored: &[u8],
-        rows: &Range<u32>,
-        out: &mut Vec<u8>,
-    ) {
+    fn paint(&self, form: &YCbCr, cols: u32, stored: &[u8], rows: &Range<u32>, out: &mut Vec<u8>) {
         let (across, down, cols) = (form.across as usize, form.down as usize, cols as usize);
         let unit_bytes = across * down + 2;
         let line_bytes = cols.div_ceil(across) * unit_bytes;
@@ -206,7 +203,13 @@ mod tests {
         };
         let mut out = Vec::new();
         let colours = Colours::new(&form);
-        colours.paint(&form, 3, &[10, 20, 128, 128, 30, 99, 128, 128], &(0..1), &mut out);
+        colours.paint(
+            &form,
+            3,
+            &[10, 20, 128, 128, 30, 99, 128, 128],
+            &(0..1),
+            &mut out,
+        );
         assert_eq!(out, [10, 10, 10, 20, 20, 20, 30, 30, 30]);
         // Full red in Rec. 601: Y 76, Cb 85, Cr 255.
         assert_eq!(colours.colour(76, 85, 255), [254, 0, 0]);

@@ -339,7 +339,10 @@ fn compression(tags: &Tags) -> Result<Compression, Error> {
     })?;
     // Bits of T4Options: two-dimensional, uncompressed parts.
     if compression == Compression::Fax3 && tags.uint(T4_OPTIONS)?.unwrap_or(0) & 3 != 0 {
-        return Err(Error::unsupported("two-dimensional CCITT group 3 fax", CONVERT));
+        return Err(Error::unsupported(
+            "two-dimensional CCITT group 3 fax",
+            CONVERT,
+        ));
     }
     Ok(compression)
 }
@@ -350,7 +353,10 @@ fn lerc_wrap(tags: &Tags) -> Result<LercWrap, Error> {
         None | Some(0) => Ok(LercWrap::None),
         Some(1) => Ok(LercWrap::Deflate),
         Some(2) => Ok(LercWrap::Zstd),
-        Some(other) => Err(wrong(LERC_PARAMETERS, format!("compression {other} is unknown"))),
+        Some(other) => Err(wrong(
+            LERC_PARAMETERS,
+            format!("compression {other} is unknown"),
+        )),
     }
 }
 
