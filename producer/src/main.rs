@@ -8,6 +8,7 @@ mod job;
 mod neighbourhood_job;
 mod output;
 mod progress;
+mod scene;
 mod scenes;
 mod table_job;
 mod warp_job;

@@ -71,6 +71,11 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
         "auto: halved until one tile holds the raster; none",
         "auto",
     ),
+    optional(
+        "--overview-resampling NAME",
+        "nearest or average",
+        "average; nearest for palettes and single bits",
+    ),
 ];
 
 const SCALE: Parameter = optional("--scale NUMBER", "each sample is multiplied by this", "1");
@@ -180,7 +185,22 @@ const OPERATIONS: &[OperationInfo] = &[
             ),
             required(
                 "-i BAND=FILE[@BAND]",
-                "each band of the formula, once: N, R, G, B, S1, S2, RE1, T, VV, ...",
+                "each band of the formula, once: N, R, G, B, S1, S2, RE1, T, VV, ...; or --sensor and --scene",
+            ),
+            optional(
+                "--sensor NAME",
+                "sentinel-2, landsat-4, -5, -7, -8, -9, modis or naip: names of bands in files, wavelengths",
+                "none",
+            ),
+            optional(
+                "--scene DIR|FILE",
+                "folder with a file for each band, or one file: bands, scale and offset are found there",
+                "none",
+            ),
+            optional(
+                "--constant NAME=NUMBER",
+                "a constant of the formula",
+                "the catalogue's",
             ),
             SCALE,
             OFFSET,
@@ -206,7 +226,7 @@ const OPERATIONS: &[OperationInfo] = &[
     },
     OperationInfo {
         name: "convert",
-        summary: "any readable GeoTIFF, all bands, to a Cloud Optimized GeoTIFF",
+        summary: "any readable GeoTIFF, all bands, to a Cloud Optimized GeoTIFF; colours, palette, opacity and metadata stay",
         parameters: &[required("FILE", "path or URL of the raster")],
         raster_output: true,
         example: "swath run convert scene.tif -o scene_cog.tif --compress zstd",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::{neighbourhood, table, warp};
+use super::{convert, neighbourhood, table, warp};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -44,10 +44,15 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             inputs,
             scale,
             offset,
+            constants,
         } => {
             let index = index::get(name)?;
             check_bands(&index, inputs)?;
-            let expression = index.expression();
+            let constants: Vec<(&str, f64)> = constants
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect();
+            let expression = index.expression_with(&constants)?;
             plan_math(
                 spec,
                 catalog,
@@ -60,12 +65,12 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
         TaskOperation::Calc { inputs, expression } => {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
-        TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
         TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
         TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
         TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
         TaskOperation::Reproject(reproject) => warp::reproject(spec, catalog, reproject),
         TaskOperation::Composite(composite) => warp::composite(spec, catalog, composite),
+        TaskOperation::Convert { input } => convert::plan(spec, catalog, input),
         TaskOperation::GroupBy { .. }
         | TaskOperation::Sort { .. }
         | TaskOperation::Join { .. }
@@ -157,46 +162,6 @@ fn plan_math(
         offset,
     };
     Ok(raster_plan(name, sources, kernel, profile, output, catalog))
-}
-
-fn plan_convert(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Plan, PlanError> {
-    let output = required_output(spec, "convert")?;
-    let facts = known(catalog, input)?;
-    let profile = &facts.profile;
-    if let Some(wanted) = output.dtype.filter(|wanted| *wanted != profile.dtype) {
-        let (path, found) = (input.to_owned(), profile.dtype);
-        return Err(PlanError::Dtype {
-            path,
-            found,
-            wanted,
-        });
-    }
-    let nodata = match output.nodata {
-        Some(value) => Some(checked_nodata(profile.dtype, value)?),
-        None => profile.nodata,
-    };
-    if facts.masked && nodata.is_none() && !profile.dtype.is_float() {
-        return Err(PlanError::Mask {
-            path: input.to_owned(),
-        });
-    }
-    let bands = (1..=profile.bands).collect();
-    let sources = vec![SourceBands {
-        path: input.to_owned(),
-        bands,
-    }];
-    let profile = RasterProfile {
-        nodata,
-        ..profile.clone()
-    };
-    Ok(raster_plan(
-        "convert",
-        sources,
-        KernelSpec::Copy,
-        profile,
-        output,
-        catalog,
-    ))
 }
 
 pub(super) fn required_output<'s>(
@@ -386,12 +351,13 @@ pub(super) fn raster_plan(
         })
         .sum();
     // A copy of classes has classes; a formula of them has whatever it makes of them: a measure.
-    let classes = kernel == KernelSpec::Copy && chunks.clone().any(|facts| facts.classes);
-    let resampling = if classes {
+    let copied = matches!(kernel, KernelSpec::Copy | KernelSpec::Convert(_));
+    let classes = copied && chunks.clone().any(|facts| facts.classes);
+    let resampling = output.overview_resampling.unwrap_or(if classes {
         Resampling::Nearest
     } else {
         Resampling::Average
-    };
+    });
     let raster = Arc::new(RasterStage {
         sources,
         kernel,

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::warp::WarpKernel;
+use crate::grid::Look;
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
@@ -128,6 +129,8 @@ pub enum KernelSpec {
     Focal(FocalKernel),
     /// Scenes brought onto the output's grid and combined; they stand here, not among the sources.
     Warp(Arc<WarpKernel>),
+    /// Every band, with its look, and in another type or with opacity where that is asked for.
+    Convert(Arc<Conversion>),
     /// One band: an expression of the source bands by name.
     Calc {
         /// The expression.
@@ -147,7 +150,7 @@ impl KernelSpec {
     pub fn scratch_bytes(&self) -> u64 {
         match self {
             Self::Focal(kernel) => kernel.scratch_bytes(),
-            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+            Self::Copy | Self::Convert(_) | Self::Calc { .. } | Self::Warp(_) => 0,
         }
     }
 
@@ -156,7 +159,38 @@ impl KernelSpec {
     pub fn halo(&self) -> u32 {
         match self {
             Self::Focal(kernel) => kernel.halo(),
-            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+            Self::Copy | Self::Convert(_) | Self::Calc { .. } | Self::Warp(_) => 0,
+        }
+    }
+}
+
+/// What is kept, and what is added, when a raster is converted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// How the output is to be shown.
+    pub look: Look,
+    /// Whether the internal mask becomes one more band, of opacity.
+    pub mask_to_alpha: bool,
+}
+
+impl RasterStage {
+    /// Returns the band of opacity (from 0) by which means of overviews are made.
+    #[must_use]
+    pub fn alpha(&self) -> Option<usize> {
+        match &self.kernel {
+            KernelSpec::Convert(conversion) if self.resampling == Resampling::Average => {
+                conversion.look.alpha()
+            }
+            _ => None,
+        }
+    }
+
+    /// Returns how the raster is to be shown.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        match &self.kernel {
+            KernelSpec::Convert(conversion) => conversion.look.clone(),
+            _ => Look::default(),
         }
     }
 }

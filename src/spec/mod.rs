@@ -11,6 +11,8 @@ mod table;
 mod task_list;
 mod warp;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
@@ -66,6 +68,9 @@ pub enum TaskOperation {
         /// Then this is added. Default 0.
         #[serde(default)]
         offset: f64,
+        /// Constants of the formula whose defaults are not wanted, or that have none, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        constants: BTreeMap<String, f64>,
     },
     /// Band math: one expression over named inputs.
     Calc {

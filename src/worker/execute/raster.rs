@@ -9,6 +9,7 @@ use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
 use crate::ops::focal;
 use crate::ops::local::calc::CalcKernel;
+use crate::ops::local::convert;
 use crate::plan::stage::{KernelSpec, RasterStage};
 
 impl Executor {
@@ -94,6 +95,19 @@ pub(super) fn compute(
                 what: "a copy of nothing",
             })?;
             Ok(tiles::with_nodata(block.block, output.nodata))
+        }
+        KernelSpec::Convert(conversion) => {
+            let HaloBlock { block, .. } = blocks.pop().ok_or(Error::Bug {
+                what: "a conversion of nothing",
+            })?;
+            let block = match conversion.mask_to_alpha {
+                true => convert::mask_to_alpha(block),
+                false => block,
+            };
+            if block.bands.iter().all(|band| band.dtype() == output.dtype) {
+                return Ok(tiles::with_nodata(block, output.nodata));
+            }
+            Ok(convert::convert(block, output.dtype, output.nodata))
         }
     }
 }
