@@ -6,8 +6,8 @@ use clap::{Args, Subcommand, ValueEnum};
 use swath::grid::DataType;
 use swath::ids::OperationName;
 use swath::spec::{
-    Compression, JobOptions, NamedInput, Output, Overviews, Priority, RasterOutput, RetryPolicy,
-    SPEC_VERSION, TaskList,
+    Compression, JobOptions, NamedInput, Output, Overviews, Priority, RasterOutput, Resampling,
+    RetryPolicy, SPEC_VERSION, TaskList,
 };
 use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
@@ -143,6 +143,9 @@ struct OutputArguments {
     /// Which overviews to make
     #[arg(long, default_value = "auto")]
     overviews: OverviewsName,
+    /// How overviews are made [default: nearest for palettes and single bits, else average]
+    #[arg(long, value_name = "NAME")]
+    overview_resampling: Option<ResamplingName>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -151,6 +154,12 @@ enum CompressionName {
     Lzw,
     Zstd,
     None,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum ResamplingName {
+    Nearest,
+    Average,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -177,6 +186,10 @@ impl OutputArguments {
                 OverviewsName::Auto => Overviews::Auto,
                 OverviewsName::None => Overviews::None,
             },
+            overview_resampling: self.overview_resampling.map(|name| match name {
+                ResamplingName::Nearest => Resampling::Nearest,
+                ResamplingName::Average => Resampling::Average,
+            }),
         }))
     }
 }

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Affine, Crs, DataType};
+use super::{Affine, Crs, DataType, Look};
 
 /// Everything about a raster but its pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -41,4 +41,7 @@ pub struct RasterFacts {
     pub pixel_interleaved: bool,
     /// Whether the samples are classes (indices of a palette), of which there is no mean.
     pub classes: bool,
+    /// How it is to be shown.
+    #[serde(default)]
+    pub look: Look,
 }

@@ -71,6 +71,11 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
         "auto: halved until one tile holds the raster; none",
         "auto",
     ),
+    optional(
+        "--overview-resampling NAME",
+        "nearest or average",
+        "average; nearest for palettes and single bits",
+    ),
 ];
 
 const SCALE: Parameter = optional("--scale NUMBER", "each sample is multiplied by this", "1");
@@ -126,7 +131,7 @@ const OPERATIONS: &[OperationInfo] = &[
     },
     OperationInfo {
         name: "convert",
-        summary: "any readable GeoTIFF, all bands, to a Cloud Optimized GeoTIFF",
+        summary: "any readable GeoTIFF, all bands, to a Cloud Optimized GeoTIFF; colours, palette, opacity and metadata stay",
         parameters: &[required("FILE", "path or URL of the raster")],
         raster_output: true,
         example: "swath run convert scene.tif -o scene_cog.tif --compress zstd",

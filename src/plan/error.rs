@@ -70,19 +70,19 @@ pub enum PlanError {
         "cells without data need a value in a raster of {dtype}: give --nodata, or --dtype float32"
     )]
     NodataMissing { dtype: DataType },
-    /// A masked raster without a no-data value.
+    /// A masked raster without a no-data value, which cannot have a band of opacity either.
     #[error(
-        "{path} has a mask and no no-data value, and the output has no mask: give --nodata with a value that the raster does not use"
+        "{path} has a mask and no no-data value, and a band of opacity is made for uint8 and uint16 without palette only: give --nodata with a value that the raster does not use"
     )]
     Mask { path: String },
-    /// The samples of the input do not fit into the type asked for.
+    /// The no-data value of the input is none of the type asked for.
     #[error(
-        "convert keeps the samples' type: {path} is {found}, --dtype says {wanted}; use calc to change it"
+        "the no-data value {nodata} of {path} is no {dtype}: say with --nodata which value is to mean no data instead"
     )]
-    Dtype {
+    NodataOfInput {
         path: String,
-        found: DataType,
-        wanted: DataType,
+        nodata: f64,
+        dtype: DataType,
     },
     /// The program was built without the engine.
     #[error("this build of Swath has no tables; build it with the feature 'tables'")]
@@ -112,8 +112,10 @@ impl PlanError {
             Self::Inputs { .. } => "spec-inputs",
             Self::NoSuchBand { .. } => "spec-band",
             Self::Grids { .. } => "spec-grids",
-            Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
-            Self::Dtype { .. } => "spec-dtype",
+            Self::Nodata { .. }
+            | Self::NodataMissing { .. }
+            | Self::NodataOfInput { .. }
+            | Self::Mask { .. } => "spec-nodata",
             Self::NoTables => "no-tables",
             Self::Unknown { .. } => "spec-input",
         }

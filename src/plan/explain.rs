@@ -87,7 +87,7 @@ fn describe(work: &StageWork) -> (String, u64) {
         StageWork::Custom { operation } => (format!("call operation '{operation}'"), 0),
         StageWork::Raster(raster) => {
             let kernel = match &raster.kernel {
-                KernelSpec::Copy => "copy".to_owned(),
+                KernelSpec::Copy | KernelSpec::Convert(_) => "copy".to_owned(),
                 KernelSpec::Calc { expression, .. } => format!("compute {expression}"),
             };
             let sources: Vec<_> = raster

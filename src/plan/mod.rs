@@ -3,6 +3,7 @@
 //! [`catalog`] holds the facts, [`planner`] makes the [`stage::Plan`], [`explain`] prints it.
 
 pub mod catalog;
+mod convert;
 pub mod error;
 pub mod explain;
 pub mod planner;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::table;
+use super::{convert, table};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -60,7 +60,7 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
         TaskOperation::Calc { inputs, expression } => {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
-        TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+        TaskOperation::Convert { input } => convert::plan(spec, catalog, input),
         TaskOperation::GroupBy { .. }
         | TaskOperation::Sort { .. }
         | TaskOperation::Join { .. }
@@ -154,47 +154,7 @@ fn plan_math(
     Ok(raster_plan(name, sources, kernel, profile, output, catalog))
 }
 
-fn plan_convert(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Plan, PlanError> {
-    let output = required_output(spec, "convert")?;
-    let facts = known(catalog, input)?;
-    let profile = &facts.profile;
-    if let Some(wanted) = output.dtype.filter(|wanted| *wanted != profile.dtype) {
-        let (path, found) = (input.to_owned(), profile.dtype);
-        return Err(PlanError::Dtype {
-            path,
-            found,
-            wanted,
-        });
-    }
-    let nodata = match output.nodata {
-        Some(value) => Some(checked_nodata(profile.dtype, value)?),
-        None => profile.nodata,
-    };
-    if facts.masked && nodata.is_none() && !profile.dtype.is_float() {
-        return Err(PlanError::Mask {
-            path: input.to_owned(),
-        });
-    }
-    let bands = (1..=profile.bands).collect();
-    let sources = vec![SourceBands {
-        path: input.to_owned(),
-        bands,
-    }];
-    let profile = RasterProfile {
-        nodata,
-        ..profile.clone()
-    };
-    Ok(raster_plan(
-        "convert",
-        sources,
-        KernelSpec::Copy,
-        profile,
-        output,
-        catalog,
-    ))
-}
-
-fn required_output<'s>(
+pub(super) fn required_output<'s>(
     spec: &'s JobSpec,
     operation: &'static str,
 ) -> Result<&'s RasterOutput, PlanError> {
@@ -211,7 +171,7 @@ fn required_output<'s>(
     Ok(output)
 }
 
-fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
+pub(super) fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
     let (low, high) = dtype.range();
     let fits = dtype.is_float() || (nodata.fract() == 0.0 && (low..=high).contains(&nodata));
     if fits {
@@ -278,7 +238,7 @@ fn group_by_file(
     Ok((sources, labels.concat()))
 }
 
-fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
+pub(super) fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
     catalog.rasters.get(path).ok_or_else(|| PlanError::Unknown {
         path: path.to_owned(),
     })
@@ -355,7 +315,7 @@ fn describe_grid(profile: &RasterProfile) -> String {
     )
 }
 
-fn raster_plan(
+pub(super) fn raster_plan(
     name: &str,
     sources: Vec<SourceBands>,
     kernel: KernelSpec,
@@ -381,12 +341,13 @@ fn raster_plan(
         })
         .sum();
     // A copy of classes has classes; a formula of them has whatever it makes of them: a measure.
-    let classes = kernel == KernelSpec::Copy && chunks.clone().any(|facts| facts.classes);
-    let resampling = if classes {
+    let copied = matches!(kernel, KernelSpec::Copy | KernelSpec::Convert(_));
+    let classes = copied && chunks.clone().any(|facts| facts.classes);
+    let resampling = output.overview_resampling.unwrap_or(if classes {
         Resampling::Nearest
     } else {
         Resampling::Average
-    };
+    });
     let raster = Arc::new(RasterStage {
         sources,
         kernel,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use crate::grid::Look;
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
@@ -122,6 +123,8 @@ pub struct SourceBands {
 pub enum KernelSpec {
     /// Every band as it is.
     Copy,
+    /// Every band, with its look, and in another type or with opacity where that is asked for.
+    Convert(Arc<Conversion>),
     /// One band: an expression of the source bands by name.
     Calc {
         /// The expression.
@@ -133,6 +136,26 @@ pub enum KernelSpec {
         /// Then this is added.
         offset: f64,
     },
+}
+
+/// What is kept, and what is added, when a raster is converted.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conversion {
+    /// How the output is to be shown.
+    pub look: Look,
+    /// Whether the internal mask becomes one more band, of opacity.
+    pub mask_to_alpha: bool,
+}
+
+impl RasterStage {
+    /// Returns how the raster is to be shown.
+    #[must_use]
+    pub fn look(&self) -> Look {
+        match &self.kernel {
+            KernelSpec::Convert(conversion) => conversion.look.clone(),
+            _ => Look::default(),
+        }
+    }
 }
 
 impl Plan {

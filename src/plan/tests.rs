@@ -30,6 +30,7 @@ fn facts(size: u32, chunk: (u32, u32)) -> RasterFacts {
         masked: false,
         pixel_interleaved: false,
         classes: false,
+        look: crate::grid::Look::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Compression, DEFAULT_BLOCKSIZE, JobOptions, JobSpec, OutputKind, Overviews, RasterOutput,
+    Compression, DEFAULT_BLOCKSIZE, JobOptions, JobSpec, OutputKind, Overviews, RasterOutput, Resampling,
     SPEC_VERSION, TableCompression, TableFormat, TableOutput, TaskOperation,
 };
 use crate::grid::DataType;
@@ -116,6 +116,8 @@ struct RawOutput {
     #[serde(default)]
     overviews: Option<Overviews>,
     #[serde(default)]
+    overview_resampling: Option<Resampling>,
+    #[serde(default)]
     format: Option<TableFormat>,
 }
 
@@ -170,6 +172,7 @@ impl RawOutput {
             compress,
             blocksize: self.blocksize.unwrap_or(DEFAULT_BLOCKSIZE),
             overviews: self.overviews.unwrap_or_default(),
+            overview_resampling: self.overview_resampling,
         })
     }
 
@@ -179,6 +182,7 @@ impl RawOutput {
             ("nodata", self.nodata.is_some()),
             ("blocksize", self.blocksize.is_some()),
             ("overviews", self.overviews.is_some()),
+            ("overview_resampling", self.overview_resampling.is_some()),
         ];
         if let Some((field, _)) = raster_only.into_iter().find(|(_, given)| *given) {
             let kind = "table";

@@ -36,8 +36,10 @@ pub enum Overviews {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Resampling {
     /// The mean of the valid ones.
+    #[serde(alias = "average")]
     Average,
     /// The upper left one.
+    #[serde(alias = "nearest")]
     Nearest,
 }
 
@@ -64,6 +66,9 @@ pub struct RasterOutput {
     pub blocksize: u32,
     /// Which overviews to make.
     pub overviews: Overviews,
+    /// How overviews are made; default the nearest cell for classes, else the mean.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub overview_resampling: Option<Resampling>,
 }
 
 /// The default of [`RasterOutput::blocksize`].
@@ -81,6 +86,7 @@ impl RasterOutput {
             compress: Compression::default(),
             blocksize: DEFAULT_BLOCKSIZE,
             overviews: Overviews::default(),
+            overview_resampling: None,
         }
     }
 }

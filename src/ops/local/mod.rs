@@ -1,4 +1,5 @@
 //! Operations whose cells depend on the same cells of their inputs only.
 
 pub mod calc;
+pub mod convert;
 pub mod index;

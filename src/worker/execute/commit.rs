@@ -134,7 +134,12 @@ fn write(
     let mut staged = Staged::create(path, &context.job, context.execution)?;
     let format = TileFormat::of(raster);
     let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, staged.file());
-    let mut writer = CogWriter::new(out, &raster.output, &raster.layout, &format)?;
+    let mut writer = CogWriter::with_look(
+        out,
+        &raster.output,
+        (&raster.layout, &format),
+        &raster.look(),
+    )?;
     let mut reader = tiles::TileReader::default();
     loop {
         match receiver.blocking_recv() {

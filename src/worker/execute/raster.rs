@@ -7,6 +7,7 @@ use crate::grid::Block;
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
 use crate::ops::local::calc::CalcKernel;
+use crate::ops::local::convert;
 use crate::plan::stage::{KernelSpec, RasterStage};
 
 impl Executor {
@@ -64,6 +65,19 @@ fn compute(
                 what: "a copy of nothing",
             })?;
             Ok(tiles::with_nodata(block, output.nodata))
+        }
+        KernelSpec::Convert(conversion) => {
+            let block = blocks.pop().ok_or(Error::Bug {
+                what: "a conversion of nothing",
+            })?;
+            let block = match conversion.mask_to_alpha {
+                true => convert::mask_to_alpha(block),
+                false => block,
+            };
+            if block.bands.iter().all(|band| band.dtype() == output.dtype) {
+                return Ok(tiles::with_nodata(block, output.nodata));
+            }
+            Ok(convert::convert(block, output.dtype, output.nodata))
         }
     }
 }

@@ -2,10 +2,17 @@
 //!
 //! A [`Decoder`] fills a buffer of known size, so that a chunk which claims more than its share cannot grow memory, and
 //! a caller that needs only the upper rows of a chunk pays only for them. It knows no samples: byte order and predictors
-//! are `read`'s. Compressing is `encode`'s.
+//! are `read`'s. Compressing is `encode`'s. Chunks that are pictures (JPEG, WebP, LERC, fax) are [`picture`]'s.
 
+mod fax;
+mod guard;
+mod jpeg;
+mod lerc;
+mod lzma;
 mod lzw;
 mod packbits;
+pub mod picture;
+mod webp;
 mod zstd;
 
 use flate2::{Decompress, FlushDecompress};
@@ -23,6 +30,18 @@ pub enum Compression {
     Zstd,
     /// Runs of bytes.
     PackBits,
+    /// LZMA in XZ streams.
+    Lzma,
+    /// CCITT group 3 fax, one-dimensional.
+    Fax3,
+    /// CCITT group 4 fax.
+    Fax4,
+    /// JPEG, each chunk a stream of its own.
+    Jpeg,
+    /// WebP, each chunk a file of its own.
+    WebP,
+    /// LERC, each chunk a blob of its own.
+    Lerc,
 }
 
 impl Compression {
@@ -31,10 +50,16 @@ impl Compression {
     pub const fn from_tag(value: u64) -> Option<Self> {
         match value {
             1 => Some(Self::None),
+            3 => Some(Self::Fax3),
+            4 => Some(Self::Fax4),
             5 => Some(Self::Lzw),
+            7 => Some(Self::Jpeg),
             8 | 32946 => Some(Self::Deflate),
             32773 => Some(Self::PackBits),
+            34887 => Some(Self::Lerc),
+            34925 => Some(Self::Lzma),
             50000 => Some(Self::Zstd),
+            50001 => Some(Self::WebP),
             _ => None,
         }
     }
@@ -68,10 +93,37 @@ impl Compression {
         }
     }
 
+    /// Returns the value of tag 259, the first where there are several.
+    #[must_use]
+    pub const fn tag(self) -> u64 {
+        match self {
+            Self::None => 1,
+            Self::Fax3 => 3,
+            Self::Fax4 => 4,
+            Self::Lzw => 5,
+            Self::Jpeg => 7,
+            Self::Deflate => 8,
+            Self::PackBits => 32773,
+            Self::Lerc => 34887,
+            Self::Lzma => 34925,
+            Self::Zstd => 50000,
+            Self::WebP => 50001,
+        }
+    }
+
     /// Tells whether the predictor tag counts: the others ignore it, as libtiff does.
     #[must_use]
     pub const fn has_predictor(self) -> bool {
-        matches!(self, Self::Lzw | Self::Deflate | Self::Zstd)
+        matches!(self, Self::Lzw | Self::Deflate | Self::Zstd | Self::Lzma)
+    }
+
+    /// Tells whether each chunk is a picture that knows its own size: see [`picture`].
+    #[must_use]
+    pub const fn is_picture(self) -> bool {
+        matches!(
+            self,
+            Self::Fax3 | Self::Fax4 | Self::Jpeg | Self::WebP | Self::Lerc
+        )
     }
 }
 
@@ -95,6 +147,30 @@ pub enum Error {
         got: usize,
         /// Bytes asked for.
         wanted: usize,
+    },
+    /// A picture of another size than its chunk.
+    #[error(
+        "it holds a {codec} picture of {cols} × {rows} cells with {samples} bands, not {wanted_cols} × {wanted_rows} with {wanted_samples}"
+    )]
+    #[expect(missing_docs, reason = "the fields are named in the message")]
+    Shape {
+        codec: &'static str,
+        cols: u32,
+        rows: u32,
+        samples: u32,
+        wanted_cols: u32,
+        wanted_rows: u32,
+        wanted_samples: u16,
+    },
+    /// A picture of samples that are no bytes.
+    #[error(
+        "its {codec} picture has samples of {bits} bit, which cannot be read; convert it with 'gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif'"
+    )]
+    Depth {
+        /// The compression.
+        codec: &'static str,
+        /// Bits of a sample.
+        bits: u8,
     },
 }
 
@@ -141,6 +217,13 @@ impl Decoder {
             Compression::Lzw => ("LZW", self.lzw.decode(input, out)?),
             Compression::PackBits => ("PackBits", packbits::decode(input, out)),
             Compression::Zstd => ("Zstandard", self.zstd.decode(input, out)?),
+            Compression::Lzma => ("LZMA", lzma::decode(input, out)?),
+            // Only with their shape; `read` never asks for them here.
+            Compression::Fax3
+            | Compression::Fax4
+            | Compression::Jpeg
+            | Compression::WebP
+            | Compression::Lerc => ("picture", 0),
         };
         if got < out.len() {
             return Err(Error::Short {

@@ -6,7 +6,7 @@
 
 use super::Error;
 use super::tags::{Entry, Value, entries};
-use crate::grid::RasterProfile;
+use crate::grid::{Look, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::io::raster::encode::TileFormat;
 use crate::spec::Compression;
@@ -52,7 +52,7 @@ pub fn header_bytes(
     layout: &PyramidLayout,
     format: &TileFormat,
 ) -> Result<u64, Error> {
-    Header::plan(profile, layout, format).map(|header| header.bytes)
+    Header::plan(profile, layout, format, &Look::default()).map(|header| header.bytes)
 }
 
 pub(super) fn tiles_of(layout: &PyramidLayout, level: u32) -> u64 {
@@ -85,6 +85,7 @@ impl Header {
         profile: &RasterProfile,
         layout: &PyramidLayout,
         format: &TileFormat,
+        look: &Look,
     ) -> Result<Self, Error> {
         check(profile, layout, format)?;
         let big = is_bigtiff(layout, format)?;
@@ -94,7 +95,7 @@ impl Header {
             bytes: if big { 16 } else { 8 },
         };
         for level in 0..layout.levels {
-            let entries = entries(profile, layout, format, level, big)?;
+            let entries = entries(profile, (layout, format), look, level, big)?;
             let at = header.bytes;
             header.bytes = header.end(at, &entries).ok_or(Error::TooManyTiles)?;
             header.directories.push(Directory { entries, at });

@@ -3,8 +3,10 @@
 use super::header::tiles_of;
 use super::{Error, geo};
 use crate::grid::pyramid::PyramidLayout;
-use crate::grid::{DataType, RasterProfile};
+use crate::grid::look::{Colours, Extra};
+use crate::grid::{DataType, Look, RasterProfile};
 use crate::io::raster::encode::TileFormat;
+use crate::io::raster::tiff::tags::{COLOR_MAP, EXTRA_SAMPLES, GDAL_METADATA, PHOTOMETRIC};
 use crate::spec::Compression;
 
 /// The types of values that we write, with their codes in a TIFF.
@@ -93,8 +95,8 @@ impl Entry {
 /// Lists the tags of a level, by rising number as TIFF wants them.
 pub(super) fn entries(
     profile: &RasterProfile,
-    layout: &PyramidLayout,
-    format: &TileFormat,
+    (layout, format): (&PyramidLayout, &TileFormat),
+    look: &Look,
     level: u32,
     big: bool,
 ) -> Result<Vec<Entry>, Error> {
@@ -109,13 +111,15 @@ pub(super) fn entries(
         Entry::long(257, height),
         Entry::shorts(258, &vec![bits; bands]),
         Entry::shorts(259, &[compression_code(format.compression)]),
-        // Photometric: black is the least; what other bands mean is left open.
-        Entry::shorts(262, &[1]),
+        Entry::shorts(PHOTOMETRIC, &[photometric(&look.colours)]),
         Entry::shorts(277, &[format.bands]),
         Entry::shorts(284, &[1]),
     ];
     if format.predictor() != 1 {
         entries.push(Entry::shorts(317, &[format.predictor()]));
+    }
+    if let Colours::Palette(palette) = &look.colours {
+        entries.push(Entry::shorts(COLOR_MAP, palette));
     }
     entries.extend([
         Entry::long(322, format.tile),
@@ -133,8 +137,9 @@ pub(super) fn entries(
             value: Value::TileByteCounts,
         },
     ]);
-    if bands > 1 {
-        entries.push(Entry::shorts(338, &vec![0; bands - 1]));
+    let extra: Vec<u16> = look.extras(format.bands).iter().map(extra_code).collect();
+    if !extra.is_empty() {
+        entries.push(Entry::shorts(EXTRA_SAMPLES, &extra));
     }
     entries.push(Entry::shorts(
         339,
@@ -143,10 +148,31 @@ pub(super) fn entries(
     if level == 0 {
         entries.extend(geo::entries(profile)?);
     }
+    if level == 0 && !look.metadata.is_empty() {
+        entries.push(Entry::ascii(GDAL_METADATA, &look.metadata));
+    }
     if let Some(nodata) = profile.nodata {
         entries.push(Entry::ascii(42_113, &nodata_text(nodata, format.dtype)));
     }
     Ok(entries)
+}
+
+/// Overviews have the colours of level 0, so that each can be shown by itself.
+const fn photometric(colours: &Colours) -> u16 {
+    match colours {
+        Colours::GreyInverted => 0,
+        Colours::Grey => 1,
+        Colours::Rgb => 2,
+        Colours::Palette(_) => 3,
+    }
+}
+
+const fn extra_code(extra: &Extra) -> u16 {
+    match extra {
+        Extra::Other => 0,
+        Extra::Premultiplied => 1,
+        Extra::Alpha => 2,
+    }
 }
 
 const fn compression_code(compression: Compression) -> u16 {

@@ -4,7 +4,7 @@ use std::io::{Seek, SeekFrom, Write};
 
 use super::Error;
 use super::header::{Header, Place, tiles_of};
-use crate::grid::RasterProfile;
+use crate::grid::{Look, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::io::raster::encode::TileFormat;
 
@@ -43,12 +43,25 @@ impl<W: Write + Seek> CogWriter<W> {
     /// # Errors
     /// When they do not, the CRS has no keys, or `out` fails.
     pub fn new(
-        mut out: W,
+        out: W,
         profile: &RasterProfile,
         layout: &PyramidLayout,
         format: &TileFormat,
     ) -> Result<Self, Error> {
-        let header = Header::plan(profile, layout, format)?;
+        Self::with_look(out, profile, (layout, format), &Look::default())
+    }
+
+    /// As [`CogWriter::new`], with colours, opacity, palette and metadata.
+    ///
+    /// # Errors
+    /// As [`CogWriter::new`].
+    pub fn with_look(
+        mut out: W,
+        profile: &RasterProfile,
+        (layout, format): (&PyramidLayout, &TileFormat),
+        look: &Look,
+    ) -> Result<Self, Error> {
+        let header = Header::plan(profile, layout, format, look)?;
         out.seek(SeekFrom::Start(header.bytes)).map_err(written)?;
         let level = layout.levels.saturating_sub(1);
         let places = |level| {

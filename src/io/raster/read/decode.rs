@@ -5,10 +5,13 @@ use std::sync::Arc;
 use super::Error;
 use super::cells::{Cell, add_up_bytes};
 use super::fetch::{EncodedChunk, EncodedLayer, EncodedWindow, Lane};
+use super::widen::widen;
 use crate::for_samples;
 use crate::grid::{Block, Samples, Window};
+use crate::io::raster::codec::picture::Shape;
 use crate::io::raster::codec::{self, Compression, Decoder};
-use crate::io::raster::tiff::image::{Image, Predictor, Sample};
+use crate::io::raster::tiff::ByteOrder;
+use crate::io::raster::tiff::image::{Form, Image, Predictor};
 
 impl EncodedWindow {
     /// Decodes the window: one [`Samples`] a requested band, in the order of the request.
@@ -33,6 +36,7 @@ impl EncodedWindow {
             window,
             decoder: Decoder::default(),
             buffer: Vec::new(),
+            widened: Vec::new(),
         };
         let cells = usize::try_from(window.cells()).unwrap_or(usize::MAX);
         let mut samples: Vec<Samples> = (0..bands).map(|_| Samples::zeros(dtype, cells)).collect();
@@ -61,11 +65,14 @@ struct Worker {
     window: Window,
     decoder: Decoder,
     buffer: Vec<u8>,
+    widened: Vec<u8>,
 }
 
 /// The rows of one decoded chunk that a window needs, and where they go.
 struct Rows<'a> {
-    image: &'a Image,
+    samples: usize,
+    order: ByteOrder,
+    predictor: Predictor,
     /// The wanted rows, each whole; `None` when the file leaves the chunk out.
     bytes: Option<&'a [u8]>,
     row_bytes: usize,
@@ -89,20 +96,28 @@ impl Worker {
                 continue;
             };
             let row_bytes = usize::try_from(image.row_bytes()).unwrap_or(usize::MAX);
-            let bytes = unpack(
-                &image,
-                &chunk,
-                row_bytes,
-                &mut self.decoder,
-                &mut self.buffer,
-            )
-            .map_err(|source| Error::Chunk {
-                path: self.path.to_string(),
-                index: chunk.index,
-                source,
-            })?;
+            let bytes =
+                unpack(&image, &chunk, &mut self.decoder, &mut self.buffer).map_err(|source| {
+                    Error::Chunk {
+                        path: self.path.to_string(),
+                        index: chunk.index,
+                        source,
+                    }
+                })?;
+            let plain = image.form == Form::Plain;
+            let bytes = match bytes {
+                Some(stored) if !plain => {
+                    widen(&image, stored, &chunk.rows, &mut self.widened);
+                    Some(&self.widened[..])
+                }
+                bytes => bytes,
+            };
+            // Pictures and widened samples are in the order of the processor's choice: little-endian, without predictor.
+            let native = !plain || image.compression.is_picture();
             let rows = Rows {
-                image: &image,
+                samples: usize::from(image.chunk_samples()),
+                order: if native { ByteOrder::Little } else { image.order },
+                predictor: if plain { image.predictor } else { Predictor::None },
                 bytes,
                 row_bytes,
                 skip: (shared.col - chunk.covers.col) as usize,
@@ -123,10 +138,7 @@ impl Worker {
     /// Decodes an internal mask; what a sparse mask leaves out is not valid, as in GDAL.
     fn mask(&mut self, layer: EncodedLayer, cells: usize) -> Result<Option<Vec<bool>>, Error> {
         let mut valid = vec![0u8; cells];
-        self.layer(layer, |rows, lane| match rows.image.sample {
-            Sample::Bit => paste_bits(rows, &mut valid),
-            Sample::Number(_) => paste(rows, lane.sample, None, &mut valid),
-        })?;
+        self.layer(layer, |rows, lane| paste(rows, lane.sample, None, &mut valid))?;
         if valid.iter().all(|v| *v != 0) {
             return Ok(None);
         }
@@ -134,11 +146,11 @@ impl Worker {
     }
 }
 
-/// Returns the wanted rows of a chunk, decompressed, with the float predictor's sums done.
+/// Returns the wanted rows of a chunk, decompressed, with the float predictor's sums done. Where rows do not stand alone,
+/// they begin with the first row of the chunk.
 fn unpack<'a>(
     image: &Image,
     chunk: &'a EncodedChunk,
-    row_bytes: usize,
     decoder: &mut Decoder,
     buffer: &'a mut Vec<u8>,
 ) -> Result<Option<&'a [u8]>, codec::Error> {
@@ -146,26 +158,49 @@ fn unpack<'a>(
         return Ok(None);
     };
     let plain = image.compression == Compression::None;
-    if plain && !image.bits_reversed {
+    // JPEG has its own order of bits.
+    let reversed = image.bits_reversed && image.compression != Compression::Jpeg;
+    if plain && !reversed {
         return Ok(Some(stored));
     }
     let turned: Vec<u8>;
-    let stored: &[u8] = if image.bits_reversed {
+    let stored: &[u8] = if reversed {
         turned = stored.iter().map(|byte| byte.reverse_bits()).collect();
         &turned
     } else {
         stored
     };
     // Fetching leaves out the upper rows of an uncompressed chunk; a compressed one must be read from its start.
-    let first = if plain { chunk.rows.start } else { 0 };
-    let above = (chunk.rows.start - first) as usize;
-    let rows = (chunk.rows.end - first) as usize;
-    buffer.resize(row_bytes.saturating_mul(rows), 0);
-    decoder.decode(image.compression, stored, buffer)?;
-    let wanted = buffer
-        .get_mut(above.saturating_mul(row_bytes)..)
-        .unwrap_or_default();
+    let above = if plain || !image.rows_stand_alone() {
+        0
+    } else {
+        bytes_of(image, chunk.rows.start)
+    };
+    let first = if plain && image.rows_stand_alone() {
+        bytes_of(image, chunk.rows.start)
+    } else {
+        0
+    };
+    buffer.resize(bytes_of(image, chunk.rows.end).saturating_sub(first), 0);
+    if image.compression.is_picture() {
+        let shape = Shape {
+            cols: image.chunks.cols,
+            rows: chunk.rows.end,
+            rows_max: image.chunks.rows,
+            samples: image.chunk_samples(),
+            dtype: image.dtype,
+            tables: &image.jpeg_tables,
+            to_rgb: image.jpeg_ycbcr,
+            wrapped: image.lerc_wrap,
+        };
+        decoder.decode_picture(image.compression, stored, &shape, buffer)?;
+    } else {
+        decoder.decode(image.compression, stored, buffer)?;
+    }
+    let wanted = buffer.get_mut(above..).unwrap_or_default();
     if image.predictor == Predictor::Float {
+        let rows = (chunk.rows.end - chunk.rows.start).max(1) as usize;
+        let row_bytes = (wanted.len() / rows).max(1);
         for row in wanted.chunks_exact_mut(row_bytes) {
             add_up_bytes(row, usize::from(image.chunk_samples()));
         }
@@ -173,10 +208,13 @@ fn unpack<'a>(
     Ok(Some(wanted))
 }
 
+fn bytes_of(image: &Image, rows: u32) -> usize {
+    usize::try_from(image.stored_bytes(rows)).unwrap_or(usize::MAX)
+}
+
 /// Copies one sample of each wanted cell into a band of the block.
 fn paste<T: Cell>(rows: &Rows<'_>, sample: usize, nodata: Option<f64>, band: &mut [T]) {
-    let image = rows.image;
-    let samples = usize::from(image.chunk_samples());
+    let samples = rows.samples;
     let targets = targets(rows, band);
     let Some(bytes) = rows.bytes else {
         let fill = T::nearest(nodata.unwrap_or(0.0));
@@ -186,31 +224,16 @@ fn paste<T: Cell>(rows: &Rows<'_>, sample: usize, nodata: Option<f64>, band: &mu
     let step = samples * size_of::<T>();
     let first = sample * size_of::<T>();
     for (row, out) in bytes.chunks_exact(rows.row_bytes).zip(targets) {
-        match image.predictor {
+        match rows.predictor {
             Predictor::None => {
                 let lane = row.get(rows.skip * step + first..).unwrap_or_default();
-                T::plain(lane, step, image.order, out);
+                T::plain(lane, step, rows.order, out);
             }
             Predictor::Difference => {
                 let lane = row.get(first..).unwrap_or_default();
-                T::differences(lane, step, image.order, rows.skip, out);
+                T::differences(lane, step, rows.order, rows.skip, out);
             }
             Predictor::Float => T::planes(row, rows.skip * samples + sample, samples, out),
-        }
-    }
-}
-
-/// Copies the bits of a mask into bytes, 1 for valid; bits begin anew at each row.
-fn paste_bits(rows: &Rows<'_>, valid: &mut [u8]) {
-    let targets = targets(rows, valid);
-    let Some(bytes) = rows.bytes else {
-        targets.for_each(|out| out.fill(0));
-        return;
-    };
-    for (row, out) in bytes.chunks_exact(rows.row_bytes).zip(targets) {
-        for (col, cell) in (rows.skip..).zip(out) {
-            let byte = row.get(col / 8).copied().unwrap_or(0);
-            *cell = byte >> (7 - col % 8) & 1;
         }
     }
 }

@@ -10,7 +10,7 @@ use super::file::{Layer, RasterFile};
 use super::table::Place;
 use crate::grid::{DataType, Window};
 use crate::io::raster::codec::{self, Compression};
-use crate::io::raster::tiff::image::Image;
+use crate::io::raster::tiff::image::{Form, Image};
 
 /// The largest window that is read at once, in bytes of samples, and again in bytes of the file.
 const WINDOW_BYTES_MAX: u64 = 1 << 30;
@@ -199,12 +199,13 @@ impl RasterFile {
                 len: file_len,
             })?;
         let len = len.map_or(left, |len| len.min(left));
-        let row_bytes = image.row_bytes();
-        let decoded = row_bytes.saturating_mul(u64::from(chunk.rows.end));
+        let decoded = image.stored_bytes(chunk.rows.end);
         if image.compression != Compression::None {
-            // No compression of ours makes more of a whole chunk than this: the rest belongs to something else.
-            let whole = row_bytes.saturating_mul(u64::from(image.chunks.rows));
-            let longest = whole.saturating_mul(2).saturating_add(4096);
+            // No compression of ours makes more of a whole chunk than this (fax of noise grows most): the rest belongs to
+            // something else.
+            let whole = image.stored_bytes(image.chunks.rows);
+            let growth = if image.form == Form::Packed(1) { 8 } else { 2 };
+            let longest = whole.saturating_mul(growth).saturating_add(4096);
             return Ok(Some(offset..offset + len.min(longest)));
         }
         if decoded > len {
@@ -218,7 +219,11 @@ impl RasterFile {
                 },
             });
         }
-        let skipped = row_bytes.saturating_mul(u64::from(chunk.rows.start));
+        let skipped = if image.rows_stand_alone() {
+            image.stored_bytes(chunk.rows.start)
+        } else {
+            0
+        };
         Ok(Some(offset + skipped..offset + decoded))
     }
 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use super::Error;
 use super::table::ChunkTable;
+use crate::grid::look::Colours;
 use crate::grid::profile::RasterFacts;
-use crate::grid::{DataType, RasterProfile};
+use crate::grid::RasterProfile;
 use crate::io::raster::tiff::directory::{Directory, read_chain};
-use crate::io::raster::tiff::image::{Image, Role, Sample, role};
-use crate::io::raster::tiff::{self, ByteOrder, HeaderReader, Tags, georeference, nodata};
+use crate::io::raster::tiff::image::{Form, Image, Role, role};
+use crate::io::raster::tiff::{
+    self, ByteOrder, HeaderReader, Tags, georeference, look, nodata,
+};
 use crate::io::source::{Source, Sources};
 
 /// A GeoTIFF or COG whose header was read: its first image, and that image's internal mask.
@@ -71,7 +74,12 @@ impl RasterFile {
         let mask = self.mask.as_ref().map_or(0, |mask| mask.table.bytes());
         let keys =
             crs.key_directory.len() * 2 + crs.double_params.len() * 8 + crs.ascii_params.len();
-        size_of::<Self>() + self.data.table.bytes() + mask + keys
+        let palette = match &self.facts.look.colours {
+            Colours::Palette(palette) => palette.len() * 2,
+            _ => 0,
+        };
+        let look = palette + self.facts.look.metadata.len();
+        size_of::<Self>() + self.data.table.bytes() + mask + keys + look
     }
 
     async fn read_header(source: Source) -> Result<Self, tiff::Error> {
@@ -83,6 +91,7 @@ impl RasterFile {
         let image = Image::from_tags(&tags, source.len())?;
         let mask = find_mask(&mut reader, format.order, directories, &image).await?;
         let profile = profile(&tags, &image)?;
+        let look = look(&tags, &image);
 
         let data = Layer::load(&mut reader, image).await?;
         let mask = match mask {
@@ -97,7 +106,9 @@ impl RasterFile {
             stored_bytes: data.table.stored_bytes().unwrap_or_else(|| source.len()),
             masked: mask.is_some(),
             pixel_interleaved: profile.bands > 1 && !data.image.planar,
-            classes: data.image.palette,
+            // Two classes, whatever their colours.
+            classes: data.image.palette || data.image.form == Form::Packed(1),
+            look,
             profile,
         };
         Ok(Self {
@@ -140,11 +151,7 @@ async fn find_mask(
 }
 
 fn profile(tags: &Tags, image: &Image) -> Result<RasterProfile, tiff::Error> {
-    let dtype = match image.sample {
-        Sample::Number(dtype) => dtype,
-        // Only masks are read as bits.
-        Sample::Bit => DataType::UInt8,
-    };
+    let dtype = image.dtype;
     let place = georeference(tags)?;
     Ok(RasterProfile {
         width: image.width,

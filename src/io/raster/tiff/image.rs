@@ -1,20 +1,24 @@
 //! How one image of a TIFF stores its samples, and which images cannot be read.
 
+use bytes::Bytes;
+
 use super::tags::{
-    Array, BITS_PER_SAMPLE, COMPRESSION, FILL_ORDER, IMAGE_LENGTH, IMAGE_WIDTH, NEW_SUBFILE_TYPE,
-    PHOTOMETRIC, PLANAR_CONFIGURATION, PREDICTOR, ROWS_PER_STRIP, SAMPLE_FORMAT, SAMPLES_PER_PIXEL,
-    STRIP_BYTE_COUNTS, STRIP_OFFSETS, TILE_BYTE_COUNTS, TILE_LENGTH, TILE_OFFSETS, TILE_WIDTH,
-    name_of, wrong,
+    Array, BITS_PER_SAMPLE, COMPRESSION, FILL_ORDER, IMAGE_LENGTH, IMAGE_WIDTH, JPEG_TABLES,
+    LERC_PARAMETERS, NEW_SUBFILE_TYPE, PHOTOMETRIC, PLANAR_CONFIGURATION, PREDICTOR,
+    REFERENCE_BLACK_WHITE, ROWS_PER_STRIP, SAMPLE_FORMAT, SAMPLES_PER_PIXEL, STRIP_BYTE_COUNTS,
+    STRIP_OFFSETS, T4_OPTIONS, TILE_BYTE_COUNTS, TILE_LENGTH, TILE_OFFSETS, TILE_WIDTH,
+    YCBCR_COEFFICIENTS, YCBCR_SUBSAMPLING, name_of, wrong,
 };
 use super::{ByteOrder, Error, Tags};
 use crate::grid::DataType;
 use crate::io::raster::codec::Compression;
+use crate::io::raster::codec::picture::LercWrap;
 
 /// The largest chunk that is decompressed whole, in bytes: the memory of one task must hold it.
 pub const CHUNK_BYTES_MAX: u64 = 256 << 20;
 
 /// How an image stores its samples.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Image {
     /// Columns.
     pub width: u32,
@@ -22,8 +26,10 @@ pub struct Image {
     pub height: u32,
     /// Samples of a cell: the bands.
     pub samples: u16,
-    /// What a sample is.
-    pub sample: Sample,
+    /// The type of a sample, as it is read.
+    pub dtype: DataType,
+    /// How samples are stored.
+    pub form: Form,
     /// How chunks are compressed.
     pub compression: Compression,
     /// What was done to samples before compression.
@@ -42,15 +48,42 @@ pub struct Image {
     pub offsets: Array,
     /// How long each chunk is, where the file says so.
     pub lengths: Option<Array>,
+    /// Tables that all JPEG chunks share.
+    pub jpeg_tables: Bytes,
+    /// Whether JPEG chunks hold luma and chroma, to be read as red, green and blue.
+    pub jpeg_ycbcr: bool,
+    /// What LERC chunks are compressed with once more.
+    pub lerc_wrap: LercWrap,
 }
 
-/// What a sample is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sample {
-    /// A number.
-    Number(DataType),
-    /// One bit, in masks only.
-    Bit,
+/// How the samples of a chunk are stored, once it is decompressed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Form {
+    /// As numbers of their type.
+    Plain,
+    /// As unsigned integers of so many bits, 1 to 32, the most significant first; each row begins at a byte.
+    Packed(u32),
+    /// As integers of three bytes.
+    Triple,
+    /// As floats of 16 bit.
+    Half,
+    /// As cyan, magenta, yellow and black, a byte each; read as red, green, blue and opacity.
+    Cmyk,
+    /// As luma, and chroma shared by several cells; read as red, green and blue.
+    YCbCr(YCbCr),
+}
+
+/// How luma and chroma are stored: TIFF 6.0, section 21.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct YCbCr {
+    /// Columns that share a chroma sample: 1, 2 or 4.
+    pub across: u32,
+    /// Rows that share a chroma sample: 1, 2 or 4.
+    pub down: u32,
+    /// Shares of red, green and blue in the luma.
+    pub luma: [f32; 3],
+    /// The stored numbers of black and white for luma and both chromas.
+    pub black_white: [f32; 6],
 }
 
 /// What was done to samples before compression.
@@ -117,7 +150,7 @@ impl Image {
     /// # Errors
     /// [`Error::Unsupported`] when it uses what Swath does not read, others when it contradicts itself or the file.
     pub fn from_tags(tags: &Tags, file_len: u64) -> Result<Self, Error> {
-        Self::parse(tags, file_len, false)
+        Self::parse(tags, file_len)
     }
 
     /// As [`Image::from_tags`], for a mask: one band, of 1 or 8 bit.
@@ -125,14 +158,14 @@ impl Image {
     /// # Errors
     /// As [`Image::from_tags`].
     pub fn mask_from_tags(tags: &Tags, file_len: u64) -> Result<Self, Error> {
-        let image = Self::parse(tags, file_len, true)?;
+        let image = Self::parse(tags, file_len)?;
         if image.samples != 1 {
             return Err(Error::unsupported(
                 format!("an internal mask of {} bands", image.samples),
                 "make one mask for all bands with 'gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES -mask 1 IN.tif OUT.tif'",
             ));
         }
-        if !matches!(image.sample, Sample::Bit | Sample::Number(DataType::UInt8)) {
+        if image.dtype != DataType::UInt8 || !matches!(image.form, Form::Plain | Form::Packed(1)) {
             return Err(Error::unsupported(
                 "an internal mask of other than 1 or 8 bit",
                 "make it again with 'gdal_translate --config GDAL_TIFF_INTERNAL_MASK YES IN.tif OUT.tif'",
@@ -141,7 +174,7 @@ impl Image {
         Ok(image)
     }
 
-    fn parse(tags: &Tags, file_len: u64, is_mask: bool) -> Result<Self, Error> {
+    fn parse(tags: &Tags, file_len: u64) -> Result<Self, Error> {
         let width = size(tags, IMAGE_WIDTH)?;
         let height = size(tags, IMAGE_LENGTH)?;
         let samples = tags.uint(SAMPLES_PER_PIXEL)?.unwrap_or(1);
@@ -150,8 +183,8 @@ impl Image {
             .filter(|n| *n > 0)
             .ok_or_else(|| wrong(SAMPLES_PER_PIXEL, format!("it is {samples}")))?;
         let compression = compression(tags)?;
-        let sample = sample(tags, is_mask)?;
-        refuse_colours(tags, sample)?;
+        let (dtype, form) = sample(tags)?;
+        let form = colours(tags, compression, (dtype, form), samples)?;
         let planar = match tags.uint(PLANAR_CONFIGURATION)?.unwrap_or(1) {
             1 => false,
             2 => samples > 1,
@@ -163,9 +196,10 @@ impl Image {
             width,
             height,
             samples,
-            sample,
+            dtype,
+            form,
             compression,
-            predictor: predictor(tags, compression, sample)?,
+            predictor: predictor(tags, compression, (dtype, form))?,
             planar,
             palette: tags.uint(PHOTOMETRIC)? == Some(3),
             order: tags.order(),
@@ -173,7 +207,11 @@ impl Image {
             chunks,
             offsets,
             lengths,
+            jpeg_tables: tags.bytes(JPEG_TABLES).unwrap_or_default(),
+            jpeg_ycbcr: tags.uint(PHOTOMETRIC)? == Some(6),
+            lerc_wrap: lerc_wrap(tags)?,
         };
+        image.check_form()?;
         image.check_chunks()?;
         Ok(image)
     }
@@ -184,14 +222,39 @@ impl Image {
         if self.planar { 1 } else { self.samples }
     }
 
-    /// Returns the bytes of one row of a decoded chunk.
+    /// Returns the bytes of one row of a chunk once its samples are numbers of their type.
     #[must_use]
-    pub fn row_bytes(&self) -> u64 {
-        let samples = u64::from(self.chunks.cols) * u64::from(self.chunk_samples());
-        match self.sample {
-            Sample::Bit => samples.div_ceil(8),
-            Sample::Number(dtype) => samples.saturating_mul(dtype.bytes() as u64),
+    pub const fn row_bytes(&self) -> u64 {
+        let samples = self.chunks.cols as u64 * self.chunk_samples() as u64;
+        samples.saturating_mul(self.dtype.bytes() as u64)
+    }
+
+    /// Returns the bytes of the upper `rows` rows of a chunk as they are stored before compression.
+    #[must_use]
+    pub fn stored_bytes(&self, rows: u32) -> u64 {
+        let (cols, rows) = (u64::from(self.chunks.cols), u64::from(rows));
+        let samples = cols * u64::from(self.chunk_samples());
+        match self.form {
+            Form::Plain => self.row_bytes().saturating_mul(rows),
+            Form::Packed(bits) => samples
+                .saturating_mul(u64::from(bits))
+                .div_ceil(8)
+                .saturating_mul(rows),
+            Form::Triple => samples.saturating_mul(3).saturating_mul(rows),
+            Form::Half => samples.saturating_mul(2).saturating_mul(rows),
+            Form::Cmyk => samples.saturating_mul(rows),
+            Form::YCbCr(YCbCr { across, down, .. }) => {
+                let cells = u64::from(across * down + 2);
+                let units = cols.div_ceil(u64::from(across)) * rows.div_ceil(u64::from(down));
+                units.saturating_mul(cells)
+            }
         }
+    }
+
+    /// Tells whether the rows of a chunk can be read one by one where it is not compressed.
+    #[must_use]
+    pub const fn rows_stand_alone(&self) -> bool {
+        !matches!(self.form, Form::YCbCr(_))
     }
 
     /// Returns the number of chunks of all bands.
@@ -199,6 +262,31 @@ impl Image {
     pub const fn chunk_count(&self) -> u64 {
         let planes = if self.planar { self.samples as u64 } else { 1 };
         self.chunks.per_plane().saturating_mul(planes)
+    }
+
+    /// Refuses what no decoder makes samples of.
+    fn check_form(&self) -> Result<(), Error> {
+        let bytes = self.dtype == DataType::UInt8 && self.form == Form::Plain;
+        let fits = match self.compression {
+            Compression::Jpeg => bytes && matches!(self.chunk_samples(), 1 | 3 | 4),
+            Compression::WebP => bytes && matches!(self.chunk_samples(), 3 | 4),
+            Compression::Lerc => self.form == Form::Plain,
+            Compression::Fax3 | Compression::Fax4 => {
+                self.form == Form::Packed(1) && self.chunk_samples() == 1
+            }
+            _ => true,
+        };
+        if fits {
+            return Ok(());
+        }
+        let name = Compression::name_of_tag(self.compression.tag());
+        Err(Error::unsupported(
+            format!(
+                "{name} compression of {} bands of this type",
+                self.chunk_samples()
+            ),
+            CONVERT,
+        ))
     }
 
     fn check_chunks(&self) -> Result<(), Error> {
@@ -218,6 +306,7 @@ impl Image {
             });
         }
         let bytes = self.row_bytes().saturating_mul(u64::from(self.chunks.rows));
+        let bytes = bytes.max(self.stored_bytes(self.chunks.rows));
         if self.compression != Compression::None && bytes > CHUNK_BYTES_MAX {
             return Err(Error::unsupported(
                 format!(
@@ -242,14 +331,30 @@ fn size(tags: &Tags, tag: u16) -> Result<u32, Error> {
         .ok_or_else(|| wrong(tag, format!("it is {value}")))
 }
 
+/// The way out of what only GDAL reads.
+const CONVERT: &str = "convert it with 'gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif'";
+
 fn compression(tags: &Tags) -> Result<Compression, Error> {
     let value = tags.uint(COMPRESSION)?.unwrap_or(1);
-    Compression::from_tag(value).ok_or_else(|| {
-        Error::unsupported(
-            format!("compression {value} ({})", Compression::name_of_tag(value)),
-            "convert it with 'gdal_translate -co COMPRESS=DEFLATE IN.tif OUT.tif'",
-        )
-    })
+    let compression = Compression::from_tag(value).ok_or_else(|| {
+        let name = Compression::name_of_tag(value);
+        Error::unsupported(format!("compression {value} ({name})"), CONVERT)
+    })?;
+    // Bits of T4Options: two-dimensional, uncompressed parts.
+    if compression == Compression::Fax3 && tags.uint(T4_OPTIONS)?.unwrap_or(0) & 3 != 0 {
+        return Err(Error::unsupported("two-dimensional CCITT group 3 fax", CONVERT));
+    }
+    Ok(compression)
+}
+
+fn lerc_wrap(tags: &Tags) -> Result<LercWrap, Error> {
+    let parameters = tags.uints(LERC_PARAMETERS)?.unwrap_or_default();
+    match parameters.get(1) {
+        None | Some(0) => Ok(LercWrap::None),
+        Some(1) => Ok(LercWrap::Deflate),
+        Some(2) => Ok(LercWrap::Zstd),
+        Some(other) => Err(wrong(LERC_PARAMETERS, format!("compression {other} is unknown"))),
+    }
 }
 
 /// Returns the one value that all samples share, since bands of different kinds cannot be read.
@@ -269,22 +374,29 @@ fn shared(tags: &Tags, tag: u16, default: u64) -> Result<u64, Error> {
     Ok(first)
 }
 
-fn sample(tags: &Tags, is_mask: bool) -> Result<Sample, Error> {
+/// Returns the type as which samples are read, and how they are stored.
+fn sample(tags: &Tags) -> Result<(DataType, Form), Error> {
     let bits = shared(tags, BITS_PER_SAMPLE, 1)?;
     let format = shared(tags, SAMPLE_FORMAT, 1)?;
-    let dtype = match (format, bits) {
+    let packed = |dtype| (dtype, Form::Packed(u32::try_from(bits).unwrap_or(0)));
+    let plain = |dtype| (dtype, Form::Plain);
+    let sample = match (format, bits) {
         // 4 says that the meaning is not known: libtiff reads it as unsigned.
-        (1 | 4, 8) => DataType::UInt8,
-        (1 | 4, 16) => DataType::UInt16,
-        (1 | 4, 32) => DataType::UInt32,
-        (1 | 4, 64) => DataType::UInt64,
-        (2, 8) => DataType::Int8,
-        (2, 16) => DataType::Int16,
-        (2, 32) => DataType::Int32,
-        (2, 64) => DataType::Int64,
-        (3, 32) => DataType::Float32,
-        (3, 64) => DataType::Float64,
-        (1 | 4, 1) if is_mask => return Ok(Sample::Bit),
+        (1 | 4, 8) => plain(DataType::UInt8),
+        (1 | 4, 16) => plain(DataType::UInt16),
+        (1 | 4, 32) => plain(DataType::UInt32),
+        (1 | 4, 64) => plain(DataType::UInt64),
+        (2, 8) => plain(DataType::Int8),
+        (2, 16) => plain(DataType::Int16),
+        (2, 32) => plain(DataType::Int32),
+        (2, 64) => plain(DataType::Int64),
+        (3, 32) => plain(DataType::Float32),
+        (3, 64) => plain(DataType::Float64),
+        (3, 16) => (DataType::Float32, Form::Half),
+        (1 | 4, 24) => (DataType::UInt32, Form::Triple),
+        (1 | 4, 1..=8) => packed(DataType::UInt8),
+        (1 | 4, 9..=16) => packed(DataType::UInt16),
+        (1 | 4, 17..=32) => packed(DataType::UInt32),
         (5 | 6, _) => {
             return Err(Error::unsupported(
                 "complex numbers",
@@ -299,7 +411,7 @@ fn sample(tags: &Tags, is_mask: bool) -> Result<Sample, Error> {
             };
             return Err(Error::unsupported(
                 format!("{kind} of {bits} bit"),
-                "widen them with 'gdal_translate -ot UInt16 IN.tif OUT.tif' (or Byte, UInt32, Float32)",
+                "widen them with 'gdal_translate -ot Int32 IN.tif OUT.tif' (or UInt32, Float32)",
             ));
         }
         (format, bits) => {
@@ -309,21 +421,36 @@ fn sample(tags: &Tags, is_mask: bool) -> Result<Sample, Error> {
             ));
         }
     };
-    Ok(Sample::Number(dtype))
+    Ok(sample)
 }
 
-/// Refuses colour spaces whose stored numbers are not what other software shows as bands.
+/// Returns how samples are stored where their colours say more of it, and refuses colour spaces whose stored numbers are
+/// not what other software shows as bands.
 ///
 /// Palettes are read as their indices, inverted greys as stored, CMYK of more than 8 bit as stored.
-fn refuse_colours(tags: &Tags, sample: Sample) -> Result<(), Error> {
+fn colours(
+    tags: &Tags,
+    compression: Compression,
+    (dtype, form): (DataType, Form),
+    samples: u16,
+) -> Result<Form, Error> {
+    let bytes = dtype == DataType::UInt8 && form == Form::Plain;
+    let together = tags.uint(PLANAR_CONFIGURATION)?.unwrap_or(1) == 1;
     let name = match tags.uint(PHOTOMETRIC)?.unwrap_or(1) {
-        5 if sample == Sample::Number(DataType::UInt8) => "CMYK colour",
-        6 => "YCbCr colour",
+        5 if bytes && samples == 4 && together && !compression.is_picture() => {
+            return Ok(Form::Cmyk);
+        }
+        5 if bytes => "CMYK colour of this kind",
+        6 if compression == Compression::Jpeg && samples == 3 && together => return Ok(form),
+        6 if bytes && samples == 3 && together && !compression.is_picture() => {
+            return Ok(Form::YCbCr(ycbcr(tags)?));
+        }
+        6 => "YCbCr colour of this kind",
         8 => "CIE L*a*b* colour",
         9 => "ICC L*a*b* colour",
         10 => "ITU L*a*b* colour",
         32844 | 32845 => "logarithmic luminance",
-        _ => return Ok(()),
+        _ => return Ok(form),
     };
     Err(Error::unsupported(
         name,
@@ -331,14 +458,50 @@ fn refuse_colours(tags: &Tags, sample: Sample) -> Result<(), Error> {
     ))
 }
 
-fn predictor(tags: &Tags, compression: Compression, sample: Sample) -> Result<Predictor, Error> {
+/// Reads how luma and chroma are stored, with the defaults of TIFF 6.0 as libtiff takes them.
+fn ycbcr(tags: &Tags) -> Result<YCbCr, Error> {
+    let shared = tags.uints(YCBCR_SUBSAMPLING)?.unwrap_or_default();
+    let (across, down) = match shared[..] {
+        [] => (2, 2),
+        [across, down, ..] => (across, down),
+        [_] => (0, 0),
+    };
+    let count = |n: u64| u32::try_from(n).ok().filter(|n| matches!(n, 1 | 2 | 4));
+    let (Some(across), Some(down)) = (count(across), count(down)) else {
+        return Err(wrong(YCBCR_SUBSAMPLING, format!("it is {shared:?}")));
+    };
+    let narrow = |values: Vec<f64>| values.into_iter().map(|v| v as f32).collect::<Vec<_>>();
+    let numbers = |tag| Ok::<_, Error>(tags.doubles(tag)?.map(narrow));
+    let luma = numbers(YCBCR_COEFFICIENTS)?.unwrap_or_else(|| vec![0.299, 0.587, 0.114]);
+    let luma = luma.first_chunk::<3>().filter(|luma| luma[1] != 0.0);
+    let black_white = numbers(REFERENCE_BLACK_WHITE)?
+        .unwrap_or_else(|| vec![0.0, 255.0, 128.0, 255.0, 128.0, 255.0]);
+    Ok(YCbCr {
+        across,
+        down,
+        luma: *luma.ok_or_else(|| wrong(YCBCR_COEFFICIENTS, "it is not three shares"))?,
+        black_white: *black_white
+            .first_chunk::<6>()
+            .ok_or_else(|| wrong(REFERENCE_BLACK_WHITE, "it has fewer than six numbers"))?,
+    })
+}
+
+fn predictor(
+    tags: &Tags,
+    compression: Compression,
+    (dtype, form): (DataType, Form),
+) -> Result<Predictor, Error> {
     if !compression.has_predictor() {
         return Ok(Predictor::None);
     }
-    match (tags.uint(PREDICTOR)?.unwrap_or(1), sample) {
+    match (tags.uint(PREDICTOR)?.unwrap_or(1), form) {
         (1, _) => Ok(Predictor::None),
-        (2, Sample::Number(_)) => Ok(Predictor::Difference),
-        (3, Sample::Number(dtype)) if dtype.is_float() => Ok(Predictor::Float),
+        (2, Form::Plain | Form::Half) => Ok(Predictor::Difference),
+        (3, Form::Plain | Form::Half) if dtype.is_float() => Ok(Predictor::Float),
+        (2, Form::Cmyk) => Err(Error::unsupported(
+            "CMYK colour with a predictor",
+            "convert it with 'gdal_translate -co PHOTOMETRIC=RGB IN.tif OUT.tif'",
+        )),
         (other, _) => Err(wrong(
             PREDICTOR,
             format!("{other} does not go with this type of samples"),

@@ -10,6 +10,7 @@ mod error;
 mod georef;
 mod header_reader;
 pub mod image;
+mod look;
 mod nodata;
 pub(super) mod tags;
 
@@ -17,5 +18,6 @@ pub use bytes::ByteOrder;
 pub use error::Error;
 pub use georef::{Georeference, georeference};
 pub use header_reader::HeaderReader;
+pub use look::look;
 pub use nodata::nodata;
 pub use tags::{Array, Located, Tags};

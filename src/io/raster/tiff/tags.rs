@@ -33,18 +33,30 @@ tags! {
     SAMPLES_PER_PIXEL = 277, "SamplesPerPixel";
     ROWS_PER_STRIP = 278, "RowsPerStrip";
     PLANAR_CONFIGURATION = 284, "PlanarConfiguration";
+    T4_OPTIONS = 292, "T4Options";
     PREDICTOR = 317, "Predictor";
+    COLOR_MAP = 320, "ColorMap";
     TILE_WIDTH = 322, "TileWidth";
     TILE_LENGTH = 323, "TileLength";
+    EXTRA_SAMPLES = 338, "ExtraSamples";
     SAMPLE_FORMAT = 339, "SampleFormat";
+    JPEG_TABLES = 347, "JPEGTables";
+    YCBCR_COEFFICIENTS = 529, "YCbCrCoefficients";
+    YCBCR_SUBSAMPLING = 530, "YCbCrSubSampling";
+    REFERENCE_BLACK_WHITE = 532, "ReferenceBlackWhite";
     MODEL_PIXEL_SCALE = 33550, "ModelPixelScale";
     MODEL_TIEPOINT = 33922, "ModelTiepoint";
     MODEL_TRANSFORMATION = 34264, "ModelTransformation";
     GEO_KEY_DIRECTORY = 34735, "GeoKeyDirectory";
     GEO_DOUBLE_PARAMS = 34736, "GeoDoubleParams";
     GEO_ASCII_PARAMS = 34737, "GeoAsciiParams";
+    GDAL_METADATA = 42112, "GDAL_METADATA";
     GDAL_NODATA = 42113, "GDAL_NODATA";
+    LERC_PARAMETERS = 50674, "LercParameters";
 }
+
+/// Tags that say how a raster looks, not what it holds: damaged ones are left out.
+const FOR_LOOKS: &[u16] = &[COLOR_MAP, EXTRA_SAMPLES, GDAL_METADATA];
 
 pub(super) const STRIP_OFFSETS: u16 = 273;
 pub(super) const STRIP_BYTE_COUNTS: u16 = 279;
@@ -74,8 +86,12 @@ impl Tags {
             let Some(entry) = directory.get(tag) else {
                 continue;
             };
-            let value = load_value(reader, *tag, entry).await?;
-            values.insert(*tag, (entry.kind, value));
+            match load_value(reader, *tag, entry).await {
+                Ok(value) => drop(values.insert(*tag, (entry.kind, value))),
+                Err(error @ Error::Source(_)) => return Err(error),
+                Err(_) if FOR_LOOKS.contains(tag) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(Self {
             order,
@@ -122,6 +138,11 @@ impl Tags {
     /// Returns all values of a tag as doubles.
     pub(super) fn doubles(&self, tag: u16) -> Result<Option<Vec<f64>>, Error> {
         self.numbers(tag, "numbers", parse_double)
+    }
+
+    /// Returns the bytes of a tag's value, as they are stored.
+    pub(super) fn bytes(&self, tag: u16) -> Option<Bytes> {
+        self.values.get(&tag).map(|(_, bytes)| bytes.clone())
     }
 
     /// Returns a tag's text up to its first zero byte; what is not UTF-8 is read as Latin-1.
@@ -206,6 +227,10 @@ fn parse_double(kind: FieldType, order: ByteOrder, value: &[u8]) -> Option<f64> 
         FieldType::Float => order.u32(value, 0).map(f32::from_bits).map(f64::from),
         FieldType::Short => order.u16(value, 0).map(f64::from),
         FieldType::Long => order.u32(value, 0).map(f64::from),
+        FieldType::Rational => {
+            let (above, below) = (order.u32(value, 0)?, order.u32(value, 4)?);
+            Some(f64::from(above) / f64::from(below))
+        }
         _ => None,
     }
 }

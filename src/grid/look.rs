@@ -1,0 +1,68 @@
+//! How a raster is to be understood and shown: colours, opacity, palette, names and units of its bands.
+
+use serde::{Deserialize, Serialize};
+
+/// What a file says of its bands beyond their numbers. Cells do not depend on it.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Look {
+    /// What the first bands are as colours.
+    pub colours: Colours,
+    /// What the bands behind the colours are, as many as the file says.
+    pub extra: Vec<Extra>,
+    /// GDAL's metadata (TIFF tag 42112), as XML: descriptions, scales, offsets, units and whatever else a person noted.
+    pub metadata: String,
+}
+
+/// What the first bands of a raster are as colours.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Colours {
+    /// The first band is a grey, or no colour at all; the least number is black.
+    #[default]
+    Grey,
+    /// The first band is a grey whose least number is white.
+    GreyInverted,
+    /// The first three bands are red, green and blue.
+    Rgb,
+    /// The only band holds indices of a palette: all reds, then all greens, then all blues, 0 to 65535, one for every
+    /// number that a sample can be.
+    Palette(Vec<u16>),
+}
+
+/// What a band behind the colours is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Extra {
+    /// Anything.
+    Other,
+    /// Opacity, by which the colours were multiplied.
+    Premultiplied,
+    /// Opacity.
+    Alpha,
+}
+
+impl Colours {
+    /// Returns how many bands are colours.
+    #[must_use]
+    pub const fn bands(&self) -> u16 {
+        match self {
+            Self::Rgb => 3,
+            Self::Grey | Self::GreyInverted | Self::Palette(_) => 1,
+        }
+    }
+}
+
+impl Look {
+    /// Returns the number of the first band that is an opacity, from 0.
+    #[must_use]
+    pub fn alpha(&self) -> Option<usize> {
+        let place = self.extra.iter().position(|extra| *extra != Extra::Other)?;
+        Some(usize::from(self.colours.bands()) + place)
+    }
+
+    /// Returns what each band behind the colours is, in a raster of so many bands.
+    #[must_use]
+    pub fn extras(&self, bands: u16) -> Vec<Extra> {
+        let count = usize::from(bands.saturating_sub(self.colours.bands()));
+        let known = self.extra.iter().copied();
+        known.chain(std::iter::repeat(Extra::Other)).take(count).collect()
+    }
+}
