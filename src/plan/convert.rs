@@ -87,7 +87,11 @@ fn look(facts: &RasterFacts, dtype: DataType, mask_to_alpha: bool) -> Look {
     if mask_to_alpha {
         look.extra = look.extras(bands);
         look.extra.push(Extra::Alpha);
-    } else if look.extras(bands).iter().all(|extra| *extra == Extra::Other) {
+    } else if look
+        .extras(bands)
+        .iter()
+        .all(|extra| *extra == Extra::Other)
+    {
         look.extra.clear();
     }
     look

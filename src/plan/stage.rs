@@ -148,6 +148,17 @@ pub struct Conversion {
 }
 
 impl RasterStage {
+    /// Returns the band of opacity (from 0) by which means of overviews are made.
+    #[must_use]
+    pub fn alpha(&self) -> Option<usize> {
+        match &self.kernel {
+            KernelSpec::Convert(conversion) if self.resampling == Resampling::Average => {
+                conversion.look.alpha()
+            }
+            _ => None,
+        }
+    }
+
     /// Returns how the raster is to be shown.
     #[must_use]
     pub fn look(&self) -> Look {

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Compression, DEFAULT_BLOCKSIZE, JobOptions, JobSpec, OutputKind, Overviews, RasterOutput, Resampling,
-    SPEC_VERSION, TableCompression, TableFormat, TableOutput, TaskOperation,
+    Compression, DEFAULT_BLOCKSIZE, JobOptions, JobSpec, OutputKind, Overviews, RasterOutput,
+    Resampling, SPEC_VERSION, TableCompression, TableFormat, TableOutput, TaskOperation,
 };
 use crate::grid::DataType;
 

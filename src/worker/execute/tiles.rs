@@ -14,7 +14,7 @@ use crate::exchange::{PartitionAddress, PartitionWriter};
 use crate::for_samples;
 use crate::grid::pyramid::Group;
 use crate::grid::{Block, Samples, Window};
-use crate::io::raster::encode::{TileEncoder, TileFormat, halve};
+use crate::io::raster::encode::{TileEncoder, TileFormat, halve, halve_under_alpha};
 use crate::ops::TaskContext;
 use crate::plan::stage::RasterStage;
 
@@ -68,6 +68,7 @@ pub(super) fn store_levels(
         what: "a task beyond the raster",
     })?;
     let mut encoder = TileEncoder::new(TileFormat::of(raster));
+    let alpha = raster.alpha();
     let mut stored_bytes = 0;
     for level in group.first..=group.last {
         let partition = level - group.first;
@@ -83,7 +84,10 @@ pub(super) fn store_levels(
         }
         stored_bytes += writer.finish()?;
         if level + 1 < layout.levels {
-            block = halve(&block, raster.resampling);
+            block = match alpha {
+                Some(alpha) => halve_under_alpha(&block, alpha),
+                None => halve(&block, raster.resampling),
+            };
         }
     }
     if group.last + 1 < layout.levels {

@@ -30,14 +30,20 @@ pub(super) fn decode(input: &[u8], shape: &Shape<'_>, out: &mut [u8]) -> Result<
     }
     guarded(CODEC, || {
         let mut decoder = Decoder::new(&stream[..]);
+        // 'No transform' would put the bands of each row apart; 'CMYK' turns every sample over.
+        let turned = shape.samples == 4;
         decoder.set_color_transform(match (shape.samples, shape.to_rgb) {
             (3, true) => ColorTransform::YCbCr,
+            (3, false) => ColorTransform::RGB,
             (1, _) => ColorTransform::Grayscale,
-            _ => ColorTransform::None,
+            _ => ColorTransform::CMYK,
         });
-        let pixels = decoder
+        let mut pixels = decoder
             .decode()
             .map_err(|source| Error::damaged(CODEC, source))?;
+        if turned {
+            pixels.iter_mut().for_each(|sample| *sample = 255 - *sample);
+        }
         copy_rows(CODEC, &pixels, out)
     })
 }

@@ -6,8 +6,8 @@
 
 use super::Error;
 use super::tags::{Entry, Value, entries};
-use crate::grid::{Look, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
+use crate::grid::{Look, RasterProfile};
 use crate::io::raster::encode::TileFormat;
 use crate::spec::Compression;
 

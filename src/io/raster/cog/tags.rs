@@ -2,8 +2,8 @@
 
 use super::header::tiles_of;
 use super::{Error, geo};
-use crate::grid::pyramid::PyramidLayout;
 use crate::grid::look::{Colours, Extra};
+use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{DataType, Look, RasterProfile};
 use crate::io::raster::encode::TileFormat;
 use crate::io::raster::tiff::tags::{COLOR_MAP, EXTRA_SAMPLES, GDAL_METADATA, PHOTOMETRIC};

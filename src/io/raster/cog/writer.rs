@@ -4,8 +4,8 @@ use std::io::{Seek, SeekFrom, Write};
 
 use super::Error;
 use super::header::{Header, Place, tiles_of};
-use crate::grid::{Look, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
+use crate::grid::{Look, RasterProfile};
 use crate::io::raster::encode::TileFormat;
 
 /// A tile that is not there yet.

@@ -20,28 +20,13 @@ use crate::spec::Resampling;
 /// A band with too few samples, which no room makes, is read as if the missing ones were invalid.
 #[must_use]
 pub fn halve(block: &Block, resampling: Resampling) -> Block {
-    let shape = Shape {
-        cols: block.cols as usize,
-        rows: block.rows as usize,
-    };
+    let shape = Shape::of(block);
     let mask = block.mask.as_deref();
-    let halve_band = |band: &Samples| {
-        macro_rules! each {
-            ($($variant:ident)*) => {
-                match band {
-                    $(Samples::$variant(samples) => Samples::$variant(match resampling {
-                        Resampling::Average => averages(samples, shape, Mean::value(block.nodata), mask),
-                        Resampling::Nearest => upper_left(samples, shape, Mean::MISSING),
-                    }),)*
-                }
-            };
-        }
-        each!(UInt8 Int8 UInt16 Int16 UInt32 Int32 UInt64 Int64 Float32 Float64)
-    };
+    let halved = |band: &Samples| halve_band(band, shape, resampling, (block.nodata, mask));
     Block {
         cols: block.cols.div_ceil(2),
         rows: block.rows.div_ceil(2),
-        bands: block.bands.iter().map(halve_band).collect(),
+        bands: block.bands.iter().map(halved).collect(),
         nodata: block.nodata,
         mask: mask.map(|mask| match resampling {
             Resampling::Average => squares(mask, shape)
@@ -52,11 +37,65 @@ pub fn halve(block: &Block, resampling: Resampling) -> Block {
     }
 }
 
+/// As [`halve`] by means, where the band `alpha` (from 0) is an opacity: cells without any do not count in the means of the
+/// other bands, so that colours nobody sees do not run into those beside them. The opacity itself is the mean of all cells.
+#[must_use]
+pub fn halve_under_alpha(block: &Block, alpha: usize) -> Block {
+    let shape = Shape::of(block);
+    let opaque: Option<Vec<bool>> = block
+        .bands
+        .get(alpha)
+        .map(|band| crate::for_samples!(band, v => v.iter().map(is_opaque).collect()));
+    let halved = |(number, band): (usize, &Samples)| {
+        let mask = opaque.as_deref().filter(|_| number != alpha);
+        halve_band(band, shape, Resampling::Average, (block.nodata, mask))
+    };
+    Block {
+        cols: block.cols.div_ceil(2),
+        rows: block.rows.div_ceil(2),
+        bands: block.bands.iter().enumerate().map(halved).collect(),
+        nodata: block.nodata,
+        mask: None,
+    }
+}
+
+fn is_opaque<T: Default + PartialEq>(opacity: &T) -> bool {
+    *opacity != T::default()
+}
+
+fn halve_band(
+    band: &Samples,
+    shape: Shape,
+    resampling: Resampling,
+    (nodata, mask): (Option<f64>, Option<&[bool]>),
+) -> Samples {
+    macro_rules! each {
+        ($($variant:ident)*) => {
+            match band {
+                $(Samples::$variant(samples) => Samples::$variant(match resampling {
+                    Resampling::Average => averages(samples, shape, Mean::value(nodata), mask),
+                    Resampling::Nearest => upper_left(samples, shape, Mean::MISSING),
+                }),)*
+            }
+        };
+    }
+    each!(UInt8 Int8 UInt16 Int16 UInt32 Int32 UInt64 Int64 Float32 Float64)
+}
+
 /// Columns and rows of what is halved.
 #[derive(Clone, Copy)]
 struct Shape {
     cols: usize,
     rows: usize,
+}
+
+impl Shape {
+    const fn of(block: &Block) -> Self {
+        Self {
+            cols: block.cols as usize,
+            rows: block.rows as usize,
+        }
+    }
 }
 
 /// What a mean needs of a sample type.

@@ -12,7 +12,7 @@ pub mod predictor;
 pub mod tile;
 
 pub use format::TileFormat;
-pub use halve::halve;
+pub use halve::{halve, halve_under_alpha};
 pub use tile::TileEncoder;
 
 use crate::grid::DataType;

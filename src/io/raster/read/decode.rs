@@ -116,8 +116,16 @@ impl Worker {
             let native = !plain || image.compression.is_picture();
             let rows = Rows {
                 samples: usize::from(image.chunk_samples()),
-                order: if native { ByteOrder::Little } else { image.order },
-                predictor: if plain { image.predictor } else { Predictor::None },
+                order: if native {
+                    ByteOrder::Little
+                } else {
+                    image.order
+                },
+                predictor: if plain {
+                    image.predictor
+                } else {
+                    Predictor::None
+                },
                 bytes,
                 row_bytes,
                 skip: (shared.col - chunk.covers.col) as usize,
@@ -138,7 +146,9 @@ impl Worker {
     /// Decodes an internal mask; what a sparse mask leaves out is not valid, as in GDAL.
     fn mask(&mut self, layer: EncodedLayer, cells: usize) -> Result<Option<Vec<bool>>, Error> {
         let mut valid = vec![0u8; cells];
-        self.layer(layer, |rows, lane| paste(rows, lane.sample, None, &mut valid))?;
+        self.layer(layer, |rows, lane| {
+            paste(rows, lane.sample, None, &mut valid)
+        })?;
         if valid.iter().all(|v| *v != 0) {
             return Ok(None);
         }

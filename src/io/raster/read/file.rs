@@ -4,14 +4,12 @@ use std::sync::Arc;
 
 use super::Error;
 use super::table::ChunkTable;
+use crate::grid::RasterProfile;
 use crate::grid::look::Colours;
 use crate::grid::profile::RasterFacts;
-use crate::grid::RasterProfile;
 use crate::io::raster::tiff::directory::{Directory, read_chain};
 use crate::io::raster::tiff::image::{Form, Image, Role, role};
-use crate::io::raster::tiff::{
-    self, ByteOrder, HeaderReader, Tags, georeference, look, nodata,
-};
+use crate::io::raster::tiff::{self, ByteOrder, HeaderReader, Tags, georeference, look, nodata};
 use crate::io::source::{Source, Sources};
 
 /// A GeoTIFF or COG whose header was read: its first image, and that image's internal mask.

@@ -5,7 +5,6 @@ use std::ops::Range;
 use half::f16;
 
 use super::cells::Cell;
-use crate::io::raster::tiff::ByteOrder;
 use crate::io::raster::tiff::image::{Form, Image, Predictor, YCbCr};
 
 /// Fills `out` with the rows `rows` of a chunk: samples of the image's type in little-endian order, those of a cell together.
@@ -23,7 +22,6 @@ pub(super) fn widen(image: &Image, stored: &[u8], rows: &Range<u32>, out: &mut V
             let bytes = image.dtype.bytes();
             lines.for_each(|line| unpack_bits(line, bits, samples, bytes, out));
         }
-        Form::Triple => lines.for_each(|line| triples(line, image.order, out)),
         Form::Half => lines.for_each(|line| halves(image, line, out)),
         Form::Cmyk => lines.for_each(|line| cmyk(line, out)),
         Form::YCbCr(form) => Colours::new(&form).paint(&form, image.chunks.cols, stored, rows, out),
@@ -42,15 +40,6 @@ fn unpack_bits(line: &[u8], bits: u32, samples: usize, bytes: usize, out: &mut V
         held_bits -= bits;
         let sample = held >> held_bits & ((1 << bits) - 1);
         out.extend(sample.to_le_bytes().iter().take(bytes));
-    }
-}
-
-fn triples(line: &[u8], order: ByteOrder, out: &mut Vec<u8>) {
-    for [a, b, c] in line.as_chunks::<3>().0 {
-        out.extend(match order {
-            ByteOrder::Little => [*a, *b, *c, 0],
-            ByteOrder::Big => [*c, *b, *a, 0],
-        });
     }
 }
 
@@ -155,19 +144,16 @@ impl Colours {
         let of = |table: &[i32; 256], at: u8| table.get(usize::from(at)).copied().unwrap_or(0);
         let y = of(&self.luma, y);
         let green = of(&self.cb_green, cb).wrapping_add(of(&self.cr_green, cr)) >> SHIFT;
-        [y + of(&self.cr_red, cr), y + green, y + of(&self.cb_blue, cb)]
-            .map(|value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
+        [
+            y + of(&self.cr_red, cr),
+            y + green,
+            y + of(&self.cb_blue, cb),
+        ]
+        .map(|value| u8::try_from(value.clamp(0, 255)).unwrap_or(0))
     }
 
     /// Paints rows of units: the luma of `across × down` cells, row by row, then their blue and red chroma.
-    fn paint(
-        &self,
-        form: &YCbCr,
-        cols: u32,
-        stored: &[u8],
-        rows: &Range<u32>,
-        out: &mut Vec<u8>,
-    ) {
+    fn paint(&self, form: &YCbCr, cols: u32, stored: &[u8], rows: &Range<u32>, out: &mut Vec<u8>) {
         let (across, down, cols) = (form.across as usize, form.down as usize, cols as usize);
         let unit_bytes = across * down + 2;
         let line_bytes = cols.div_ceil(across) * unit_bytes;
@@ -217,7 +203,13 @@ mod tests {
         };
         let mut out = Vec::new();
         let colours = Colours::new(&form);
-        colours.paint(&form, 3, &[10, 20, 128, 128, 30, 99, 128, 128], &(0..1), &mut out);
+        colours.paint(
+            &form,
+            3,
+            &[10, 20, 128, 128, 30, 99, 128, 128],
+            &(0..1),
+            &mut out,
+        );
         assert_eq!(out, [10, 10, 10, 20, 20, 20, 30, 30, 30]);
         // Full red in Rec. 601: Y 76, Cb 85, Cr 255.
         assert_eq!(colours.colour(76, 85, 255), [254, 0, 0]);

@@ -63,8 +63,6 @@ pub enum Form {
     Plain,
     /// As unsigned integers of so many bits, 1 to 32, the most significant first; each row begins at a byte.
     Packed(u32),
-    /// As integers of three bytes.
-    Triple,
     /// As floats of 16 bit.
     Half,
     /// As cyan, magenta, yellow and black, a byte each; read as red, green, blue and opacity.
@@ -240,7 +238,6 @@ impl Image {
                 .saturating_mul(u64::from(bits))
                 .div_ceil(8)
                 .saturating_mul(rows),
-            Form::Triple => samples.saturating_mul(3).saturating_mul(rows),
             Form::Half => samples.saturating_mul(2).saturating_mul(rows),
             Form::Cmyk => samples.saturating_mul(rows),
             Form::YCbCr(YCbCr { across, down, .. }) => {
@@ -342,7 +339,10 @@ fn compression(tags: &Tags) -> Result<Compression, Error> {
     })?;
     // Bits of T4Options: two-dimensional, uncompressed parts.
     if compression == Compression::Fax3 && tags.uint(T4_OPTIONS)?.unwrap_or(0) & 3 != 0 {
-        return Err(Error::unsupported("two-dimensional CCITT group 3 fax", CONVERT));
+        return Err(Error::unsupported(
+            "two-dimensional CCITT group 3 fax",
+            CONVERT,
+        ));
     }
     Ok(compression)
 }
@@ -353,7 +353,10 @@ fn lerc_wrap(tags: &Tags) -> Result<LercWrap, Error> {
         None | Some(0) => Ok(LercWrap::None),
         Some(1) => Ok(LercWrap::Deflate),
         Some(2) => Ok(LercWrap::Zstd),
-        Some(other) => Err(wrong(LERC_PARAMETERS, format!("compression {other} is unknown"))),
+        Some(other) => Err(wrong(
+            LERC_PARAMETERS,
+            format!("compression {other} is unknown"),
+        )),
     }
 }
 
@@ -393,7 +396,6 @@ fn sample(tags: &Tags) -> Result<(DataType, Form), Error> {
         (3, 32) => plain(DataType::Float32),
         (3, 64) => plain(DataType::Float64),
         (3, 16) => (DataType::Float32, Form::Half),
-        (1 | 4, 24) => (DataType::UInt32, Form::Triple),
         (1 | 4, 1..=8) => packed(DataType::UInt8),
         (1 | 4, 9..=16) => packed(DataType::UInt16),
         (1 | 4, 17..=32) => packed(DataType::UInt32),

@@ -89,7 +89,9 @@ fn without_statistics(metadata: &str) -> String {
     let mut rest = metadata;
     while let Some(start) = rest.find("<Item ") {
         let (before, item) = rest.split_at(start);
-        let end = item.find("</Item>").map_or(item.len(), |end| end + "</Item>".len());
+        let end = item
+            .find("</Item>")
+            .map_or(item.len(), |end| end + "</Item>".len());
         let (item, after) = item.split_at(end);
         kept.push_str(before);
         if !item.contains("name=\"STATISTICS_") {

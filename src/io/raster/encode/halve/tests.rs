@@ -211,3 +211,24 @@ fn a_cascade_does_not_depend_on_how_the_raster_is_cut() {
         }
     }
 }
+
+#[test]
+fn colours_without_opacity_do_not_run_into_others() {
+    let block = Block {
+        cols: 4,
+        rows: 2,
+        bands: vec![
+            Samples::UInt8(vec![200, 9, 9, 9, 100, 9, 9, 9]),
+            Samples::UInt8(vec![255, 0, 0, 0, 255, 0, 0, 0]),
+        ],
+        nodata: None,
+        mask: None,
+    };
+    let half = super::halve_under_alpha(&block, 1);
+    // By hand: (200 + 100) / 2, nothing to average; (255 + 255) / 4 = 127.5.
+    assert_eq!(
+        half.bands,
+        [Samples::UInt8(vec![150, 0]), Samples::UInt8(vec![128, 0])]
+    );
+    assert_eq!((half.cols, half.rows), (2, 1));
+}
