@@ -46,6 +46,7 @@ pub(crate) async fn run(dir: &Path, size: u32) -> Result<PathBuf, Box<dyn Error>
             inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
             scale: 1.0,
             offset: 0.0,
+            constants: std::collections::BTreeMap::new(),
         },
         output: Some(
             RasterOutput {

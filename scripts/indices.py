@@ -5,7 +5,7 @@
 
 CATALOGUE_DIR holds `spectral-indices-dict.json` of awesome-spectral-indices (MIT). Writes
 `src/ops/local/indices.tsv`; with `--expected` (needs spyndex) also `src/ops/local/indices_expected.tsv`.
-Says on stderr which indices are left out, and why.
+`indices_left_out.tsv` says which indices are left out, and why.
 """
 
 import json
@@ -25,6 +25,12 @@ SAMPLE = {
 }
 
 
+# Central wavelengths of Sentinel-2A in nm (the catalogue's bands.json), where a formula needs them.
+WAVELENGTHS = {
+    "lambdaG": 559.8, "lambdaR": 664.6, "lambdaN": 832.8, "lambdaN2": 864.7, "lambdaS1": 1613.7, "lambdaS2": 2202.4,
+}
+
+
 def sample(band):
     """Returns the value of a band; one named by its wavelength (`R531`) rises with it."""
     return SAMPLE[band] if band in SAMPLE else round(int(band[1:].split("_")[0]) / 2000.0, 4)
@@ -33,13 +39,19 @@ def sample(band):
 def why_not(index):
     """Returns why an index cannot be computed from bands and constants alone, or None."""
     if index["external_variables"]:
-        return "needs " + ", ".join(index["external_variables"])
+        names = ", ".join(f"{k} ({v['description']})" for k, v in index["external_variables"].items())
+        return f"it needs {names}, which is no band; use calc with a raster of it"
     if index["reductions"]:
-        return "needs a statistic of the whole scene"
+        return "it needs a statistic of the whole scene, and cells are computed one by one"
     unknown = set(re.findall(r"([A-Za-z_]\w*)\s*\(", index["formula"])) - FUNCTIONS
+    if unknown == {"kernel"}:
+        return "it needs a kernel function, which the catalogue leaves open; use calc with one, such as exp(-(N - R) ** 2 / (2 * s ** 2))"
     if unknown:
         return "needs the function " + ", ".join(sorted(unknown))
-    without = [c for c, facts in index["constants"].items() if facts.get("default_value") is None]
+    without = [
+        c for c, facts in index["constants"].items()
+        if facts.get("default_value") is None and c not in WAVELENGTHS
+    ]
     if without:
         return "has no default for " + ", ".join(sorted(without))
     return None
@@ -47,7 +59,11 @@ def why_not(index):
 
 def row(name, index):
     """Returns the facts of an index as the fields of a line."""
-    constants = [f"{c}={float(v['default_value'])!r}" for c, v in index["constants"].items()]
+    def default(facts):
+        value = facts.get("default_value")
+        return "" if value is None else repr(float(value))
+
+    constants = [f"{c}={default(v)}" for c, v in index["constants"].items()]
     return [
         name,
         index["name"],
@@ -64,7 +80,11 @@ def expected(name, index):
     import spyndex
 
     bands = {band: sample(band) for band in index["bands"] + index["polarizations"]}
-    constants = {c: float(v["default_value"]) for c, v in index["constants"].items()}
+    constants = {
+        c: WAVELENGTHS[c] if v.get("default_value") is None else float(v["default_value"])
+        for c, v in index["constants"].items()
+    }
+    bands.update({c: WAVELENGTHS[c] for c in constants if c in WAVELENGTHS})
     known = spyndex.indices.get(name)
     if known is not None and known.formula == index["formula"].replace(" ", ""):
         source, value = "spyndex", spyndex.computeIndex(name, {**bands, **constants})
@@ -85,19 +105,24 @@ def write(path, header, rows):
 def main():
     catalogue = json.loads((pathlib.Path(sys.argv[1]) / "spectral-indices-dict.json").read_text())
     catalogue = catalogue.get("SpectralIndices", catalogue)
-    taken = {}
+    taken, left_out = {}, []
     for name, index in sorted(catalogue.items()):
         reason = why_not(index)
         if reason:
-            print(f"left out {name}: {reason}", file=sys.stderr)
+            left_out.append([name, index["name"], reason])
         else:
             taken[name] = index
     header = [
         "Spectral indices: facts from awesome-spectral-indices, commit 926973262d11,",
         "Copyright (c) 2021 David Montero Loaiza, MIT licence. Made by scripts/indices.py; do not edit.",
-        "name, long name, formula, bands, constants with their defaults, application domain, source",
+        "name, long name, formula, bands, constants with their defaults (wavelengths have none), application domain, source",
     ]
     write(HERE / "indices.tsv", header, [row(*item) for item in taken.items()])
+    header = [
+        "Spectral indices of awesome-spectral-indices that are not computed, and why. Made by scripts/indices.py; do not edit.",
+        "name, long name, why",
+    ]
+    write(HERE / "indices_left_out.tsv", header, left_out)
     if "--expected" in sys.argv:
         header = [
             "One value of each index, from spyndex 0.12.0 where its formula is the catalogue's,",

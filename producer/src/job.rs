@@ -13,6 +13,7 @@ use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
+use crate::scene::IndexArguments;
 use crate::table_job;
 
 #[derive(Debug, Args)]
@@ -62,22 +63,8 @@ enum JobCommand {
     },
     /// A spectral index of the catalogue, by name; `swath operations NAME` shows its bands
     Index {
-        /// The name, such as EVI
-        name: String,
-        /// A band of the formula and the file that holds it
-        #[arg(
-            short,
-            long = "input",
-            value_name = "BAND=FILE[@BAND]",
-            required = true
-        )]
-        inputs: Vec<String>,
-        /// Multiply every sample by this first
-        #[arg(long, default_value_t = 1.0, allow_negative_numbers = true)]
-        scale: f64,
-        /// Then add this
-        #[arg(long, default_value_t = 0.0, allow_negative_numbers = true)]
-        offset: f64,
+        #[command(flatten)]
+        index: IndexArguments,
         #[command(flatten)]
         output: OutputArguments,
     },
@@ -242,25 +229,11 @@ impl JobCommand {
                     inputs,
                     scale: 1.0,
                     offset: 0.0,
+                    constants: std::collections::BTreeMap::new(),
                 };
                 (operation, Some(output.into_spec()?))
             }
-            Self::Index {
-                name,
-                inputs,
-                scale,
-                offset,
-                output,
-            } => {
-                let inputs = named_inputs(&inputs)?;
-                let operation = TaskOperation::Index {
-                    name,
-                    inputs,
-                    scale,
-                    offset,
-                };
-                (operation, Some(output.into_spec()?))
-            }
+            Self::Index { index, output } => (index.into_operation()?, Some(output.into_spec()?)),
             Self::Calc {
                 inputs,
                 calc,
@@ -338,7 +311,7 @@ fn read_file(path: &Path) -> Result<JobSpec, CliError> {
     Ok(spec)
 }
 
-fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError> {
+pub(crate) fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError> {
     let mut inputs: Vec<NamedInput> = Vec::with_capacity(texts.len());
     for text in texts {
         let (name, file) = text.split_once('=').ok_or_else(|| {

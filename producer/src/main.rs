@@ -7,6 +7,7 @@ mod failure;
 mod job;
 mod output;
 mod progress;
+mod scene;
 mod table_job;
 
 use std::process::ExitCode;

@@ -58,11 +58,62 @@ impl Look {
         Some(usize::from(self.colours.bands()) + place)
     }
 
+    /// Returns the names that the metadata gives to the bands of a raster; empty where it gives none.
+    #[must_use]
+    pub fn descriptions(&self, bands: u16) -> Vec<String> {
+        let mut names = vec![String::new(); usize::from(bands)];
+        for item in self.metadata.split("<Item ").skip(1) {
+            let Some((attributes, rest)) = item.split_once('>') else {
+                continue;
+            };
+            let text = rest.split("</Item>").next().unwrap_or_default();
+            let sample = attributes
+                .split_once("sample=\"")
+                .and_then(|(_, rest)| rest.split('"').next()?.parse::<usize>().ok());
+            let name = sample.and_then(|sample| names.get_mut(sample));
+            if let Some(name) = name.filter(|_| attributes.contains("role=\"description\"")) {
+                *name = text.to_owned();
+            }
+        }
+        names
+    }
+
     /// Returns what each band behind the colours is, in a raster of so many bands.
     #[must_use]
     pub fn extras(&self, bands: u16) -> Vec<Extra> {
         let count = usize::from(bands.saturating_sub(self.colours.bands()));
         let known = self.extra.iter().copied();
-        known.chain(std::iter::repeat(Extra::Other)).take(count).collect()
+        known
+            .chain(std::iter::repeat(Extra::Other))
+            .take(count)
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bands_have_the_names_of_the_metadata() {
+        // As GDAL 3.6 writes it.
+        let look = Look {
+            metadata: "<GDALMetadata>\n  <Item name=\"DESCRIPTION\" sample=\"1\" role=\"description\">B04</Item>\n  <Item name=\"x\" sample=\"0\">y</Item>\n</GDALMetadata>\n".to_owned(),
+            ..Look::default()
+        };
+        assert_eq!(look.descriptions(3), ["", "B04", ""]);
+    }
+
+    #[test]
+    fn opacity_is_the_first_band_that_says_so() {
+        let look = Look {
+            colours: Colours::Rgb,
+            extra: vec![Extra::Other, Extra::Alpha],
+            metadata: String::new(),
+        };
+        assert_eq!(look.alpha(), Some(4));
+        assert_eq!(look.extras(6), [Extra::Other, Extra::Alpha, Extra::Other]);
+        assert_eq!(Look::default().extras(2), [Extra::Other]);
+        assert_eq!(Look::default().alpha(), None);
     }
 }

@@ -105,7 +105,22 @@ const OPERATIONS: &[OperationInfo] = &[
             ),
             required(
                 "-i BAND=FILE[@BAND]",
-                "each band of the formula, once: N, R, G, B, S1, S2, RE1, T, VV, ...",
+                "each band of the formula, once: N, R, G, B, S1, S2, RE1, T, VV, ...; or --sensor and --scene",
+            ),
+            optional(
+                "--sensor NAME",
+                "sentinel-2, landsat-4, -5, -7, -8, -9, modis or naip: names of bands in files, wavelengths",
+                "none",
+            ),
+            optional(
+                "--scene DIR|FILE",
+                "folder with a file for each band, or one file: bands, scale and offset are found there",
+                "none",
+            ),
+            optional(
+                "--constant NAME=NUMBER",
+                "a constant of the formula",
+                "the catalogue's",
             ),
             SCALE,
             OFFSET,

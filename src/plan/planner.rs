@@ -44,10 +44,15 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             inputs,
             scale,
             offset,
+            constants,
         } => {
             let index = index::get(name)?;
             check_bands(&index, inputs)?;
-            let expression = index.expression();
+            let constants: Vec<(&str, f64)> = constants
+                .iter()
+                .map(|(name, value)| (name.as_str(), *value))
+                .collect();
+            let expression = index.expression_with(&constants)?;
             plan_math(
                 spec,
                 catalog,

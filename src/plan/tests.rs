@@ -47,6 +47,7 @@ fn ndvi() -> JobSpec {
             inputs: vec![input("N"), input("R")],
             scale: 1.0,
             offset: 0.0,
+            constants: std::collections::BTreeMap::new(),
         },
         output: Some(RasterOutput::new("/out.tif").into()),
         options: JobOptions::default(),
@@ -156,4 +157,79 @@ fn overviews_of_classes_are_nearest_and_of_measurements_means() {
         };
         assert_eq!(raster.resampling, wanted);
     }
+}
+
+/// Plans a conversion of `/N.tif`; returns what is computed and what comes out.
+fn convert(
+    facts: RasterFacts,
+    change: impl FnOnce(&mut RasterOutput),
+) -> Result<super::stage::RasterStage, PlanError> {
+    let mut output = RasterOutput::new("/out.tif");
+    change(&mut output);
+    let spec = JobSpec {
+        operation: TaskOperation::Convert {
+            input: "/N.tif".to_owned(),
+        },
+        output: Some(output.into()),
+        ..ndvi()
+    };
+    let plan = plan(&spec, &catalog(facts.clone(), facts))?;
+    match &plan.stages[0].work {
+        super::StageWork::Raster(raster) => Ok((**raster).clone()),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn masked(dtype: DataType, nodata: Option<f64>) -> RasterFacts {
+    let mut facts = facts(100, (100, 100));
+    facts.profile.dtype = dtype;
+    facts.profile.nodata = nodata;
+    facts.masked = true;
+    facts
+}
+
+#[test]
+fn a_mask_becomes_no_data_where_there_is_a_value_and_opacity_where_not() {
+    use crate::grid::look::Extra;
+    let plain = convert(masked(DataType::UInt16, Some(0.0)), |_| {}).unwrap();
+    assert_eq!((plain.output.bands, plain.output.nodata), (1, Some(0.0)));
+    assert_eq!(plain.kernel, super::stage::KernelSpec::Copy);
+
+    let alpha = convert(masked(DataType::UInt16, None), |_| {}).unwrap();
+    assert_eq!((alpha.output.bands, alpha.output.nodata), (2, None));
+    assert_eq!(alpha.look().extra, [Extra::Alpha]);
+    assert_eq!(alpha.alpha(), Some(1));
+
+    let asked = convert(masked(DataType::UInt16, None), |o| o.nodata = Some(7.0)).unwrap();
+    assert_eq!((asked.output.bands, asked.output.nodata), (1, Some(7.0)));
+
+    let refused = convert(masked(DataType::Int32, None), |_| {});
+    assert!(matches!(refused, Err(PlanError::Mask { .. })));
+}
+
+#[test]
+fn no_data_of_the_input_is_kept_where_the_type_can_hold_it() {
+    let input = |dtype, nodata| RasterFacts {
+        masked: false,
+        ..masked(dtype, nodata)
+    };
+    let to = |dtype| move |output: &mut RasterOutput| output.dtype = Some(dtype);
+    let kept = convert(input(DataType::Float32, Some(-9999.0)), to(DataType::Int16)).unwrap();
+    assert_eq!(kept.output.nodata, Some(-9999.0));
+    assert_eq!(kept.output.dtype, DataType::Int16);
+    let refused = convert(input(DataType::Float32, Some(-9999.0)), to(DataType::UInt8));
+    assert!(matches!(refused, Err(PlanError::NodataOfInput { .. })));
+    // A float raster may hold NaN, and no integer can say so.
+    let refused = convert(input(DataType::Float64, None), to(DataType::UInt8));
+    assert!(matches!(refused, Err(PlanError::NodataMissing { .. })));
+    let none = convert(input(DataType::UInt8, None), to(DataType::UInt16)).unwrap();
+    assert_eq!(none.output.nodata, None);
+}
+
+#[test]
+fn overviews_are_made_as_asked() {
+    let asked = convert(facts(2000, (512, 512)), |output| {
+        output.overview_resampling = Some(Resampling::Nearest);
+    });
+    assert_eq!(asked.unwrap().resampling, Resampling::Nearest);
 }

@@ -9,6 +9,8 @@ mod raster;
 mod table;
 mod task_list;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
@@ -56,6 +58,9 @@ pub enum TaskOperation {
         /// Then this is added. Default 0.
         #[serde(default)]
         offset: f64,
+        /// Constants of the formula whose defaults are not wanted, or that have none, by name.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        constants: BTreeMap<String, f64>,
     },
     /// Band math: one expression over named inputs.
     Calc {

@@ -225,6 +225,7 @@ async fn wrong_specs_fail_with_the_way_out() {
                     inputs,
                     scale,
                     offset,
+                    constants: std::collections::BTreeMap::new(),
                 };
             }),
             "spec-index",

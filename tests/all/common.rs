@@ -32,6 +32,7 @@ pub(crate) fn ndvi(dir: &Path, output: &Path) -> JobSpec {
         inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
         scale: 1.0,
         offset: 0.0,
+        constants: std::collections::BTreeMap::new(),
     };
     JobSpec {
         version: SPEC_VERSION,

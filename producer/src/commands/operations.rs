@@ -4,6 +4,7 @@ use serde::Serialize;
 use swath::ops::Registry;
 use swath::ops::catalogue::{self, OperationInfo, Parameter};
 use swath::ops::local::index::{self, Index};
+use swath::ops::local::sensor;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
@@ -33,6 +34,8 @@ struct IndexDocument<'a> {
     constants: &'a [(&'static str, f64)],
     domain: &'a str,
     source: &'a str,
+    wavelengths: &'a [&'static str],
+    sensors: Vec<&'static str>,
 }
 
 pub(crate) fn operations(name: Option<&str>, global: &Global) -> Result<(), CliError> {
@@ -75,6 +78,10 @@ fn list(global: &Global) {
         })
         .collect();
     output::table(&["INDEX", "BANDS", "WHAT"], &rows);
+    println!("\nIndices of the catalogue that are not computed:");
+    for (name, long_name, why) in index::left_out() {
+        println!("  {name} ({long_name}): {why}");
+    }
     println!("\nOperations of task queues known to every worker:");
     for (name, summary) in Registry::built_in().list() {
         println!("  {name}: {summary}");
@@ -114,7 +121,17 @@ fn index_document(index: &Index) -> IndexDocument<'_> {
         constants: &index.constants,
         domain: index.domain,
         source: index.source,
+        wavelengths: &index.wavelengths,
+        sensors: sensors(index),
     }
+}
+
+/// Lists the sensors that have every band of an index.
+fn sensors(index: &Index) -> Vec<&'static str> {
+    let with = sensor::all()
+        .iter()
+        .filter(|sensor| sensor.bands_of(index).is_ok());
+    with.map(|sensor| sensor.name).collect()
 }
 
 fn show_operation(operation: &OperationInfo, global: &Global) {
@@ -153,6 +170,14 @@ fn show_index(index: &Index, global: &Global) {
             .map(|(name, value)| format!("{name} = {value}"))
             .collect();
         println!("  constants: {}", list.join(", "));
+    }
+    if !index.wavelengths.is_empty() {
+        let names = index.wavelengths.join(", ");
+        println!("  wavelengths in nm, from --sensor or --constant: {names}");
+    }
+    let sensors = sensors(index);
+    if !sensors.is_empty() {
+        println!("  sensors: {}", sensors.join(", "));
     }
     println!("  source: {}", index.source);
     let inputs: Vec<_> = index

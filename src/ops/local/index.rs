@@ -1,13 +1,14 @@
 //! Spectral indices by name: formulas in the grammar of [`super::calc`], with their bands and constants.
 //!
 //! The table is `indices.tsv`, made by `scripts/indices.py` from awesome-spectral-indices; it holds the indices that bands
-//! and constants with defaults suffice for. Formulas are text until a program compiles them.
+//! and constants suffice for; `indices_left_out.tsv` says why the others are not there. Formulas are text until a program compiles them.
 
 use std::fmt::Write as _;
 
 use super::calc;
 
 const TABLE: &str = include_str!("indices.tsv");
+const LEFT_OUT: &str = include_str!("indices_left_out.tsv");
 
 /// How many names [`Error::UnknownIndex`] suggests at most.
 const NEAR_MAX: usize = 5;
@@ -25,6 +26,26 @@ pub enum Error {
         name: String,
         /// Names that are near to it, the nearest first.
         near: Vec<&'static str>,
+    },
+    /// The catalogue has the index, and it is not computed.
+    #[error("index {name} ({long_name}) is not computed: {why}")]
+    LeftOut {
+        /// The name.
+        name: &'static str,
+        /// Name in words.
+        long_name: &'static str,
+        /// Why.
+        why: &'static str,
+    },
+    /// A constant that has no default was not given.
+    #[error(
+        "index {index} needs {name}, the central wavelength of band {} in nm: name a sensor with --sensor, or give it with --constant {name}=NUMBER", wavelength_of(name).unwrap_or("?")
+    )]
+    ConstantMissing {
+        /// The index.
+        index: &'static str,
+        /// The constant.
+        name: &'static str,
     },
     /// The index has no such constant.
     #[error("index {index} has no constant '{name}'; {}", constants_text(known))]
@@ -55,6 +76,14 @@ fn suggestion(near: &[&str]) -> String {
     }
 }
 
+/// Returns the band whose central wavelength a constant is: `N` for `lambdaN`.
+#[must_use]
+pub fn wavelength_of(constant: &str) -> Option<&str> {
+    constant
+        .strip_prefix("lambda")
+        .filter(|band| !band.is_empty())
+}
+
 fn constants_text(known: &[&str]) -> String {
     match known {
         [] => "it has none".to_owned(),
@@ -73,8 +102,10 @@ pub struct Index {
     pub formula: &'static str,
     /// The bands of the formula. Those of indices made for reflectance expect 0 to 1: see `--scale`.
     pub bands: Vec<&'static str>,
-    /// The constants of the formula and their defaults.
+    /// The constants of the formula that have defaults.
     pub constants: Vec<(&'static str, f64)>,
+    /// The constants of the formula that have none: central wavelengths of bands, in nm (`lambdaN` of band N).
+    pub wavelengths: Vec<&'static str>,
     /// What it is for: vegetation, water, burn, snow, soil, urban, clouds, geology.
     pub domain: &'static str,
     /// Where it was published.
@@ -85,18 +116,25 @@ impl Index {
     fn parse(line: &'static str) -> Option<Self> {
         let mut fields = line.split('\t');
         let mut next = || fields.next();
+        let (name, long_name, formula) = (next()?, next()?, next()?);
+        let bands = list(next()?).collect();
+        let (without, with) = list(next()?).partition::<Vec<_>, _>(|entry| entry.ends_with('='));
         Some(Self {
-            name: next()?,
-            long_name: next()?,
-            formula: next()?,
-            bands: list(next()?).collect(),
-            constants: list(next()?).map(constant).collect::<Option<_>>()?,
+            name,
+            long_name,
+            formula,
+            bands,
+            constants: with.into_iter().map(constant).collect::<Option<_>>()?,
+            wavelengths: without
+                .into_iter()
+                .map(|entry| entry.trim_end_matches('='))
+                .collect(),
             domain: next()?,
             source: next()?,
         })
     }
 
-    /// Returns the formula with every constant at its default: an expression over the bands alone.
+    /// Returns the formula with every constant at its default: an expression over the bands alone, and over the wavelengths.
     #[must_use]
     pub fn expression(&self) -> String {
         self.substituted(&self.constants)
@@ -105,7 +143,7 @@ impl Index {
     /// Returns the formula with these constants, and the defaults of the others.
     ///
     /// # Errors
-    /// When the index has no such constant, or its value is not finite.
+    /// When the index has no such constant, its value is not finite, or a wavelength is missing.
     pub fn expression_with(&self, values: &[(&str, f64)]) -> Result<String, Error> {
         let mut constants = self.constants.clone();
         for &(name, value) in values {
@@ -118,14 +156,25 @@ impl Index {
             }
             match constants.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, default)) => *default = value,
-                None => {
-                    return Err(Error::UnknownConstant {
-                        index: self.name,
-                        name: name.to_owned(),
-                        known: self.constants.iter().map(|(name, _)| *name).collect(),
-                    });
-                }
+                None => match self.wavelengths.iter().find(|known| **known == name) {
+                    Some(known) => constants.push((*known, value)),
+                    None => {
+                        let known = self.constants.iter().map(|(name, _)| *name);
+                        return Err(Error::UnknownConstant {
+                            index: self.name,
+                            name: name.to_owned(),
+                            known: known.chain(self.wavelengths.iter().copied()).collect(),
+                        });
+                    }
+                },
             }
+        }
+        let given = |name: &str| constants.iter().any(|(given, _)| *given == name);
+        if let Some(name) = self.wavelengths.iter().find(|name| !given(name)) {
+            return Err(Error::ConstantMissing {
+                index: self.name,
+                name,
+            });
         }
         Ok(self.substituted(&constants))
     }
@@ -153,7 +202,7 @@ impl Index {
     /// Compiles the formula over the bands, in the order of [`Index::bands`], at the constants' defaults.
     ///
     /// # Errors
-    /// None for an index of the catalogue: a test compiles each.
+    /// When the formula needs a wavelength; else none for an index of the catalogue: a test compiles each.
     pub fn compile(&self) -> Result<calc::Program, calc::Error> {
         calc::compile(&self.expression(), &self.bands)
     }
@@ -194,9 +243,30 @@ pub fn find(name: &str) -> Option<Index> {
 /// # Errors
 /// When there is none.
 pub fn get(name: &str) -> Result<Index, Error> {
-    find(name).ok_or_else(|| Error::UnknownIndex {
-        name: name.to_owned(),
-        near: near(name),
+    if let Some(index) = find(name) {
+        return Ok(index);
+    }
+    let mut left_out = left_out();
+    let known = left_out.find(|(known, ..)| known.eq_ignore_ascii_case(name));
+    Err(match known {
+        Some((name, long_name, why)) => Error::LeftOut {
+            name,
+            long_name,
+            why,
+        },
+        None => Error::UnknownIndex {
+            name: name.to_owned(),
+            near: near(name),
+        },
+    })
+}
+
+/// Lists the indices of the catalogue that are not computed: name, name in words, and why.
+pub fn left_out() -> impl Iterator<Item = (&'static str, &'static str, &'static str)> {
+    let lines = LEFT_OUT.lines().filter(|line| !line.starts_with('#'));
+    lines.filter_map(|line| {
+        let mut fields = line.split('\t');
+        Some((fields.next()?, fields.next()?, fields.next()?))
     })
 }
 
@@ -262,7 +332,13 @@ mod tests {
         let slices: Vec<&[f64]> = cells.iter().map(Vec::as_slice).collect();
         let mut out = [0.0];
         let mut scratch = calc::Scratch::new();
-        let program = index.compile().unwrap();
+        let constants: Vec<(&str, f64)> = given
+            .iter()
+            .filter(|(name, _)| index.wavelengths.contains(name))
+            .copied()
+            .collect();
+        let expression = index.expression_with(&constants).unwrap();
+        let program = calc::compile(&expression, &index.bands).unwrap();
         program.eval(&slices, &mut out, &mut scratch).unwrap();
         out[0]
     }
@@ -292,7 +368,10 @@ mod tests {
         assert_eq!(lines.clone().count(), all().count());
         assert!(lines.all(|line| line.split('\t').count() == 7));
         for index in all() {
-            let program = index.compile().unwrap();
+            let lengths = (500..).step_by(100).map(f64::from);
+            let lengths: Vec<_> = index.wavelengths.iter().copied().zip(lengths).collect();
+            let expression = index.expression_with(&lengths).unwrap();
+            let program = calc::compile(&expression, &index.bands).unwrap();
             assert_eq!(
                 program.inputs_used().len(),
                 index.bands.len(),
@@ -300,9 +379,28 @@ mod tests {
                 index.name
             );
             // The catalogue's names are not those of constants, so that they can be found in a formula.
-            let inputs = calc::parse_inputs(&index.expression()).unwrap();
+            let inputs = calc::parse_inputs(&expression).unwrap();
             assert_eq!(inputs.len(), index.bands.len(), "{}", index.name);
         }
+    }
+
+    #[test]
+    fn every_index_of_the_catalogue_is_there_or_says_why_not() {
+        assert_eq!(all().count() + left_out().count(), 328);
+        let text = get("kndvi").unwrap_err().to_string();
+        assert!(text.starts_with("index kNDVI (Kernel"), "{text}");
+        assert!(text.contains("kernel function"), "{text}");
+    }
+
+    #[test]
+    fn a_wavelength_has_no_default() {
+        let fai = find("FAI").unwrap();
+        assert_eq!(fai.wavelengths, ["lambdaN", "lambdaR", "lambdaS1"]);
+        let text = fai.expression_with(&[("lambdaN", 832.8)]).unwrap_err();
+        assert_eq!(
+            text.to_string(),
+            "index FAI needs lambdaR, the central wavelength of band R in nm: name a sensor with --sensor, or give it with --constant lambdaR=NUMBER"
+        );
     }
 
     #[test]

@@ -3,3 +3,4 @@
 pub mod calc;
 pub mod convert;
 pub mod index;
+pub mod sensor;
