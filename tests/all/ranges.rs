@@ -146,15 +146,18 @@ async fn answer(
     let _ = stream.shutdown().await;
 }
 
-fn hasty() -> Sources {
-    Sources::with_policy(HttpPolicy {
+fn haste() -> HttpPolicy {
+    HttpPolicy {
         retries: 3,
         backoff_min: Duration::from_millis(1),
         backoff_max: Duration::from_millis(4),
         idle_timeout: Duration::from_millis(300),
         ..HttpPolicy::default()
-    })
-    .unwrap()
+    }
+}
+
+fn hasty() -> Sources {
+    Sources::with_policy(haste()).unwrap()
 }
 
 /// The size of a raster, and the rows of its strips.
@@ -251,15 +254,47 @@ async fn a_strip_without_a_length_is_read_by_its_size() {
 #[tokio::test]
 async fn only_the_rows_of_a_window_are_asked_for_and_the_header_once() {
     let server = Server::start(plain_tiff(SHAPE, true)).await;
-    let sources = hasty();
-    for _ in 0..2 {
-        check(&read(&sources, &server.url, WINDOW).await.unwrap(), WINDOW);
-    }
-    // Header of 64 KiB once, then rows 333 to 473 of 800 bytes, in strips that follow each other, twice.
+    // Header of 64 KiB once, then rows 333 to 473 of 800 bytes, in strips that follow each other.
     let rows = 270 + 800 * 333..270 + 800 * 473;
     let pixels_at = 8 + 2 + 8 * 12 + 4 + 20 * 8;
     assert_eq!(pixels_at, 270);
-    assert_eq!(server.take_ranges(), [0..65_536, rows.clone(), rows]);
+    let kept = vec![0..65_536, rows.clone()];
+    let not_kept = [kept.clone(), vec![rows]].concat();
+    for (cache_bytes, asked) in [(HttpPolicy::default().cache_bytes, kept), (0, not_kept)] {
+        let policy = HttpPolicy {
+            cache_bytes,
+            ..haste()
+        };
+        let sources = Sources::with_policy(policy).unwrap();
+        for _ in 0..2 {
+            check(&read(&sources, &server.url, WINDOW).await.unwrap(), WINDOW);
+        }
+        assert_eq!(server.take_ranges(), asked, "{cache_bytes} bytes kept");
+    }
+}
+
+#[tokio::test]
+async fn an_object_of_a_bucket_is_read_like_a_url_and_named_without_its_signature() {
+    let server = Server::start(plain_tiff(SHAPE, true)).await;
+    let endpoint = server.url.rsplit_once('/').unwrap().0;
+    let settings = [
+        ("AWS_ENDPOINT_URL", endpoint),
+        ("AWS_ACCESS_KEY_ID", "key"),
+        ("AWS_SECRET_ACCESS_KEY", "secret"),
+    ];
+    let sources = Sources::with_environment(haste(), settings).unwrap();
+    server.will([Fault::Status(503, None), Fault::None, Fault::Reset]);
+    let path = "s3://scenes/a b/red.tif";
+    check(&read(&sources, path, WINDOW).await.unwrap(), WINDOW);
+    assert_eq!(server.faults_left(), 0, "every fault fired");
+    assert_eq!(server.take_ranges().len(), 4);
+
+    let other = Sources::with_environment(haste(), settings).unwrap();
+    server.will([Fault::Status(403, None)]);
+    let error = read(&other, path, WINDOW).await.unwrap_err();
+    assert_eq!(error.code(), "source-denied");
+    let text = swath::job::failure::chain(&error);
+    assert!(text.contains(path) && !text.contains("Signature"), "{text}");
 }
 
 #[tokio::test]
@@ -374,7 +409,8 @@ async fn what_is_not_there_is_named() {
     for (path, code) in [
         (format!("{folder}/none.tif"), "source-not-found"),
         (folder.to_owned(), "source-not-a-file"),
-        ("s3://bucket/scene.tif".to_owned(), "source-bad-address"),
+        ("gs://bucket/scene.tif".to_owned(), "source-bad-address"),
+        ("s3://bucket".to_owned(), "source-bad-address"),
         ("http://".to_owned(), "source-bad-address"),
         (
             "http://127.0.0.1:1/scene.tif".to_owned(),

@@ -2,7 +2,7 @@
 
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
-use swath::io::commit::check_output;
+use swath::io::commit::{check_output, check_remote};
 use swath::{Client, JobSpec, WorkerConfig};
 
 use crate::arguments::{Global, RunArguments};
@@ -16,7 +16,9 @@ pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), 
         return finish(&client, &spec, SubmitOptions::default(), global).await;
     }
     if let Some(output) = &spec.output {
-        check_output(output).map_err(|error| CliError::arguments(error.code(), &error))?;
+        let refused = |error: swath::io::commit::Error| CliError::arguments(error.code(), &error);
+        check_output(output).map_err(refused)?;
+        check_remote(output).await.map_err(refused)?;
     }
     let mut worker = WorkerConfig::default();
     if let Some(slots) = arguments.slots {

@@ -104,6 +104,11 @@ impl Drop for StagedFolder {
 /// # Errors
 /// When there is such a file or folder and it may not be replaced, or the folder around it is missing or not writable.
 pub fn check_folder(path: &Path, overwrite: bool) -> Result<(), Error> {
+    if super::object::url_of(path).is_some() {
+        return Err(Error::RemoteFolder {
+            path: path.to_owned(),
+        });
+    }
     let parent = folder_of(path)?;
     if !parent.is_dir() {
         return Err(Error::NoFolder { folder: parent });

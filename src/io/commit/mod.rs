@@ -1,9 +1,10 @@
-//! Makes a finished local file appear under its name, once.
+//! Makes a finished file appear under its name, once: on a disk, or as an object of a bucket of S3.
 //!
 //! [`staged`] is the file while it is written, [`folder`] a folder of files; `publish` gives it its name by one step that
-//! either happens or does not; [`check_output`] refuses early what could not be committed later.
+//! either happens or does not; `object` does so in a bucket; [`check_output`] refuses early what could not be committed later.
 
 pub mod folder;
+mod object;
 mod publish;
 pub mod staged;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 pub use staged::{Staged, sweep};
 
+use crate::io::source;
 use crate::job::FailureClass;
 use crate::spec::Output;
 
@@ -55,6 +57,32 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The URL of an output has a scheme that cannot be written.
+    #[error(
+        "'{}' cannot be written: outputs are paths or s3:// URLs, not {scheme}:// (gs:// buckets answer as s3:// with AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key)", path.display()
+    )]
+    Scheme {
+        /// The output.
+        path: PathBuf,
+        /// Its scheme.
+        scheme: String,
+    },
+    /// A folder of parts in a bucket.
+    #[error(
+        "'{}' cannot be written: a folder of parts can be on a disk only; name one file, such as out.parquet", path.display()
+    )]
+    RemoteFolder {
+        /// The output.
+        path: PathBuf,
+    },
+    /// A server did not do its part.
+    #[error("'{}' could not be uploaded", path.display())]
+    Remote {
+        /// The output.
+        path: PathBuf,
+        /// What happened.
+        source: source::Error,
+    },
     /// The temporary file is gone before it was committed.
     #[error("the temporary file '{}' was removed before '{}' was committed", temporary.display(), path.display())]
     StagedLost {
@@ -84,8 +112,11 @@ impl Error {
             | Self::IsFolder { .. }
             | Self::IsFile { .. }
             | Self::NoFileName { .. }
+            | Self::Scheme { .. }
+            | Self::RemoteFolder { .. }
             | Self::NoFolder { .. }
             | Self::NotWritable { .. } => FailureClass::Fatal,
+            Self::Remote { source, .. } => source.class(),
             Self::StagedLost { .. } | Self::Step { .. } => FailureClass::Retry { after_ms: None },
         }
     }
@@ -100,6 +131,8 @@ impl Error {
             Self::NoFileName { .. } => "output-without-name",
             Self::NoFolder { .. } => "output-folder-missing",
             Self::NotWritable { .. } => "output-not-writable",
+            Self::Scheme { .. } | Self::RemoteFolder { .. } => "output-scheme",
+            Self::Remote { source, .. } => source.code(),
             Self::StagedLost { .. } => "staged-file-lost",
             Self::Step { .. } => "output-write",
         }
@@ -123,11 +156,24 @@ pub fn check_output(output: &Output) -> Result<(), Error> {
     }
 }
 
+/// Refuses, before any work, an output in a bucket that exists and may not be replaced. It asks the server; an output on a disk
+/// passes.
+///
+/// # Errors
+/// When the object exists, or the server cannot be asked.
+pub async fn check_remote(output: &Output) -> Result<(), Error> {
+    object::check_object(Path::new(output.path()), output.overwrite()).await
+}
+
 /// Refuses, before any work, a file that could not be committed.
 ///
 /// # Errors
 /// When the output exists and may not be replaced, is a folder, or its folder is missing or not writable.
 pub fn check_file(path: &Path, overwrite: bool) -> Result<(), Error> {
+    // Of an object, only its server knows more.
+    if let Some((scheme, _)) = object::url_of(path) {
+        return object::check_scheme(scheme, path);
+    }
     let folder = staged::folder_of(path)?;
     if !folder.is_dir() {
         return Err(Error::NoFolder { folder });

@@ -4,20 +4,31 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
+use super::object::{self, Upload};
 use super::{Error, publish};
 use crate::ids::{ExecutionId, JobId};
+use crate::io::source::Sources;
 
 /// The digits of an execution in a temporary name.
 const EXECUTION_DIGITS: usize = 16;
 
 /// A temporary file in the folder of an output, `.{file name}.swath-{job}-{execution}.tmp`; removed when
 /// dropped before it is committed.
+///
+/// For an object of a bucket it is a nameless file in the system's folder of temporary files, and then an upload in parts.
 #[derive(Debug)]
 pub struct Staged {
     file: File,
     output: PathBuf,
-    temporary: PathBuf,
+    place: Place,
     job: JobId,
+}
+
+#[derive(Debug)]
+enum Place {
+    /// The temporary file.
+    Disk(PathBuf),
+    Bucket(Upload),
 }
 
 impl Staged {
@@ -26,6 +37,14 @@ impl Staged {
     /// # Errors
     /// When `output` names no file, or the file cannot be created.
     pub fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
+        if let Some((scheme, url)) = object::url_of(output) {
+            object::check_scheme(scheme, output)?;
+            let sources = Sources::new().map_err(|source| Error::Remote {
+                path: output.to_owned(),
+                source,
+            })?;
+            return Self::in_bucket(sources, url, job);
+        }
         let mut name = prefix(output, job)?;
         name.push(format!("{:016x}.tmp", execution.0));
         let temporary = folder_of(output)?.join(name);
@@ -38,7 +57,7 @@ impl Staged {
             Ok(file) => Ok(Self {
                 file,
                 output: output.to_owned(),
-                temporary,
+                place: Place::Disk(temporary),
                 job: job.clone(),
             }),
             Err(source) => Err(Error::Step {
@@ -46,6 +65,36 @@ impl Staged {
                 path: temporary,
                 source,
             }),
+        }
+    }
+
+    /// As [`Staged::create`], for an object; call it where waiting is allowed, on a runtime.
+    pub(super) fn in_bucket(sources: Sources, url: &str, job: &JobId) -> Result<Self, Error> {
+        let upload = Upload::new(sources, url, job)?;
+        let file = tempfile::tempfile().map_err(|source| Error::Step {
+            step: "created",
+            path: std::env::temp_dir(),
+            source,
+        })?;
+        Ok(Self {
+            file,
+            output: PathBuf::from(url),
+            place: Place::Bucket(upload),
+            job: job.clone(),
+        })
+    }
+
+    /// Does what takes long before the commit: sends an object's parts, which nobody sees yet. On a disk there is nothing to
+    /// do.
+    ///
+    /// - `cancelled`: asked between parts; when it says yes, an error follows.
+    ///
+    /// # Errors
+    /// As [`Staged::commit`].
+    pub fn prepare(&mut self, overwrite: bool, cancelled: &dyn Fn() -> bool) -> Result<(), Error> {
+        match &mut self.place {
+            Place::Disk(_) => Ok(()),
+            Place::Bucket(upload) => upload.send(&mut self.file, overwrite, cancelled),
         }
     }
 
@@ -63,12 +112,19 @@ impl Staged {
     /// # Errors
     /// [`Error::Exists`] when there is another file and `overwrite` is not set; else what the system refused.
     pub fn commit(mut self, overwrite: bool) -> Result<(), Error> {
+        let temporary = match &mut self.place {
+            Place::Disk(temporary) => temporary.clone(),
+            Place::Bucket(upload) => {
+                upload.send(&mut self.file, overwrite, &|| false)?;
+                return upload.complete(overwrite);
+            }
+        };
         self.file.sync_all().map_err(|source| Error::Step {
             step: "written to disk",
-            path: self.temporary.clone(),
+            path: temporary.clone(),
             source,
         })?;
-        publish::publish(&mut self.file, &self.temporary, &self.output, overwrite)?;
+        publish::publish(&mut self.file, &temporary, &self.output, overwrite)?;
         publish::sync_folder(&folder_of(&self.output)?)?;
         sweep(&self.output, &self.job);
         Ok(())
@@ -77,8 +133,10 @@ impl Staged {
 
 impl Drop for Staged {
     fn drop(&mut self) {
-        // After a rename the name is gone already; a leftover is harmless and swept by the job's end.
-        let _ = std::fs::remove_file(&self.temporary);
+        if let Place::Disk(temporary) = &self.place {
+            // After a rename the name is gone already; a leftover is harmless and swept by the job's end.
+            let _ = std::fs::remove_file(temporary);
+        }
     }
 }
 

@@ -19,9 +19,12 @@ pub enum Error {
     NotAFile { path: String },
     /// The URL's scheme is none of ours.
     #[error(
-        "'{path}' cannot be opened: scheme '{scheme}' is not known; use a path, http:// or https://"
+        "'{path}' cannot be opened: scheme '{scheme}' is not known; use a path, http://, https:// or s3:// (gs:// buckets answer as s3:// with AWS_ENDPOINT_URL=https://storage.googleapis.com and an HMAC key; of az:// give an https:// URL with a SAS token)"
     )]
     Scheme { path: String, scheme: String },
+    /// The text after `s3://` is no object, or the environment's settings are wrong.
+    #[error("'{path}' cannot be asked for: {problem}")]
+    Bucket { path: String, problem: String },
     /// The disk failed.
     #[error("'{path}' could not be read")]
     Io {
@@ -107,6 +110,7 @@ impl Error {
             | Self::Denied { .. }
             | Self::NotAFile { .. }
             | Self::Scheme { .. }
+            | Self::Bucket { .. }
             | Self::Changed { .. }
             | Self::OutOfRange { .. }
             | Self::Policy { .. }
@@ -126,7 +130,7 @@ impl Error {
             Self::NotFound { .. } => "source-not-found",
             Self::Denied { .. } => "source-denied",
             Self::NotAFile { .. } => "source-not-a-file",
-            Self::Scheme { .. } | Self::Url { .. } => "source-bad-address",
+            Self::Scheme { .. } | Self::Url { .. } | Self::Bucket { .. } => "source-bad-address",
             Self::Io { .. } | Self::Interrupted { .. } => "source-io",
             Self::Changed { .. } => "source-changed",
             Self::OutOfRange { .. } => "source-too-short",

@@ -1,5 +1,6 @@
 //! Ranges of a URL: one client, bounded requests, and patience with servers that fail for a while.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -10,9 +11,10 @@ use futures::stream::{StreamExt, TryStreamExt};
 use reqwest::header::{
     ACCEPT_ENCODING, CONTENT_RANGE, ETAG, HeaderMap, LAST_MODIFIED, RANGE, RETRY_AFTER,
 };
-use tokio::sync::{OnceCell, Semaphore};
+use tokio::sync::{OnceCell, Semaphore, SemaphorePermit};
 
 use super::policy::retry_after;
+use super::s3::Object;
 use super::{Error, HttpPolicy};
 use crate::job::FailureClass;
 
@@ -35,7 +37,7 @@ pub(super) struct HttpPool {
 }
 
 #[derive(Debug)]
-struct Shared {
+pub(super) struct Shared {
     policy: HttpPolicy,
     client: OnceCell<reqwest::Client>,
     permits: Semaphore,
@@ -48,9 +50,41 @@ pub(super) struct HttpFile {
     shared: Arc<Shared>,
 }
 
+/// Where a file is.
+#[derive(Debug, Clone)]
+pub(super) enum Address {
+    /// At a URL.
+    Url(String),
+    /// In a bucket; its URL is signed anew for each request.
+    Object(Arc<Object>),
+}
+
+impl Address {
+    fn url(&self) -> Cow<'_, str> {
+        match self {
+            Self::Url(url) => Cow::Borrowed(url),
+            Self::Object(object) => Cow::Owned(object.get_url().into()),
+        }
+    }
+
+    fn identity(&self) -> String {
+        match self {
+            Self::Url(url) => url.clone(),
+            Self::Object(object) => object.identity(),
+        }
+    }
+
+    fn shown(&self) -> String {
+        match self {
+            Self::Url(url) => shown(url),
+            Self::Object(object) => object.shown().to_owned(),
+        }
+    }
+}
+
 #[derive(Debug)]
 struct Facts {
-    url: String,
+    address: Address,
     shown: String,
     identity: String,
     version: Version,
@@ -73,6 +107,10 @@ struct Answer {
 }
 
 impl HttpPool {
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(super) fn new(policy: HttpPolicy) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -84,25 +122,27 @@ impl HttpPool {
         }
     }
 
-    /// Opens a URL, by asking for its first bytes unless that was done a moment ago.
-    pub(super) async fn open(&self, url: &str) -> Result<HttpFile, Error> {
-        if let Some(known) = self.remembered(url) {
+    /// Opens a file, by asking for its first bytes unless that was done a moment ago.
+    pub(super) async fn open(&self, address: Address) -> Result<HttpFile, Error> {
+        let name = address.identity();
+        if let Some(known) = self.remembered(&name) {
             return Ok(known);
         }
-        let shown = shown(url);
-        let answer = self.shared.get(url, &shown, 0..PREFIX_BYTES, None).await?;
+        let shown = address.shown();
+        let first = 0..PREFIX_BYTES;
+        let answer = self.shared.get(&address, &shown, first, None).await?;
         let tag = answer.version.tag.as_deref().unwrap_or("-");
         let file = HttpFile {
             facts: Arc::new(Facts {
-                identity: format!("{url}|{}|{tag}", answer.version.len),
-                url: url.to_owned(),
+                identity: format!("{name}|{}|{tag}", answer.version.len),
+                address,
                 shown,
                 version: answer.version,
                 prefix: answer.body,
             }),
             shared: Arc::clone(&self.shared),
         };
-        self.remember(url, &file);
+        self.remember(&name, &file);
         Ok(file)
     }
 
@@ -161,7 +201,7 @@ impl HttpFile {
         }
         let answer = self
             .shared
-            .get(&facts.url, &facts.shown, range, Some(&facts.version))
+            .get(&facts.address, &facts.shown, range, Some(&facts.version))
             .await?;
         Ok(answer.body)
     }
@@ -173,7 +213,7 @@ impl Shared {
     /// Without `version` the range may reach behind the end of the file and is cut there.
     async fn get(
         &self,
-        url: &str,
+        address: &Address,
         shown: &str,
         range: Range<u64>,
         version: Option<&Version>,
@@ -181,7 +221,7 @@ impl Shared {
         let mut tries = 0;
         loop {
             tries += 1;
-            let error = match self.try_get(url, shown, &range, version).await {
+            let error = match self.try_get(&address.url(), shown, &range, version).await {
                 Ok(answer) => return Ok(answer),
                 Err(Error::Request { path, source, .. }) => Error::Request {
                     path,
@@ -211,8 +251,7 @@ impl Shared {
         version: Option<&Version>,
     ) -> Result<Answer, Error> {
         let client = self.client().await?;
-        // Never closed; if it were, the request would go out unbounded, which is survivable.
-        let _permit = self.permits.acquire().await.ok();
+        let _permit = self.permit().await;
         let last = range.end.saturating_sub(1);
         let mut response = client
             .get(url)
@@ -255,7 +294,17 @@ impl Shared {
         })
     }
 
-    async fn client(&self) -> Result<&reqwest::Client, Error> {
+    pub(super) const fn policy(&self) -> &HttpPolicy {
+        &self.policy
+    }
+
+    /// Waits until one more request may go out.
+    pub(super) async fn permit(&self) -> Option<SemaphorePermit<'_>> {
+        // Never closed; if it were, the request would go out unbounded, which is survivable.
+        self.permits.acquire().await.ok()
+    }
+
+    pub(super) async fn client(&self) -> Result<&reqwest::Client, Error> {
         self.client
             .get_or_try_init(|| async { build_client(&self.policy) })
             .await
@@ -321,7 +370,7 @@ fn parse_content_range(text: &str) -> Option<(Range<u64>, u64)> {
     (first <= last && last < len).then(|| (first..last + 1, len))
 }
 
-fn request_failed(shown: &str, source: reqwest::Error) -> Error {
+pub(super) fn request_failed(shown: &str, source: reqwest::Error) -> Error {
     // The URL may hold a signature, and stands in the message already.
     let source = source.without_url();
     let path = shown.to_owned();

@@ -1,14 +1,17 @@
-//! Ranges of bytes of a local file or of an http(s) URL.
+//! Ranges of bytes of a local file, of an http(s) URL or of an object in a bucket of S3.
 //!
 //! [`Sources`] is what a process shares: the HTTP client, its limits and the cache of headers. A [`Source`] is one
-//! opened file. It knows bytes, not formats; it does not write, list or sign. Read `http.rs` for what happens when a
+//! opened file. It knows bytes, not formats; it does not list. Read `http.rs` for what happens when a
 //! server misbehaves.
 
+mod cache;
 mod coalesce;
 mod error;
 mod http;
 mod local;
 mod policy;
+mod request;
+mod s3;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,11 +20,15 @@ use bytes::Bytes;
 
 pub use error::Error;
 pub use policy::HttpPolicy;
+pub(crate) use request::{Answer, Request};
+pub(crate) use s3::{JOB_HEADER, Object};
 
 use crate::io::raster::read::HeaderCache;
+use cache::BlockCache;
 use coalesce::Plan;
-use http::{HttpFile, HttpPool};
+use http::{Address, HttpFile, HttpPool};
 use local::LocalFile;
+use s3::Settings;
 
 /// Opens files and URLs; cloning shares the HTTP client and the cache of headers.
 #[derive(Clone, Debug)]
@@ -33,6 +40,8 @@ pub struct Sources {
 struct Shared {
     http: HttpPool,
     headers: HeaderCache,
+    blocks: BlockCache,
+    settings: Settings,
 }
 
 impl Sources {
@@ -49,22 +58,46 @@ impl Sources {
     /// # Errors
     /// When the policy contradicts itself.
     pub fn with_policy(policy: HttpPolicy) -> Result<Self, Error> {
+        Self::with_settings(policy, Settings::of_environment())
+    }
+
+    /// As [`Sources::with_policy`], where the environment's settings for S3 (`AWS_ENDPOINT_URL` and so on) do not count.
+    ///
+    /// # Errors
+    /// When the policy contradicts itself.
+    pub fn with_environment<'a>(
+        policy: HttpPolicy,
+        environment: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Error> {
+        Self::with_settings(policy, Settings::new(environment))
+    }
+
+    fn with_settings(policy: HttpPolicy, settings: Settings) -> Result<Self, Error> {
         policy.validate()?;
         Ok(Self {
             shared: Arc::new(Shared {
+                blocks: BlockCache::new(policy.cache_bytes),
                 http: HttpPool::new(policy),
                 headers: HeaderCache::default(),
+                settings,
             }),
         })
     }
 
-    /// Opens a local path, or a URL that begins with `http://` or `https://`.
+    /// Opens a local path, or a URL that begins with `http://`, `https://` or `s3://`.
     ///
     /// # Errors
     /// When there is no such file, when it may not be read, or when a server does not serve ranges of it.
     pub async fn open(&self, path: &str) -> Result<Source, Error> {
         let kind = match path.split_once("://") {
-            Some(("http" | "https", _)) => Kind::Http(self.shared.http.open(path).await?),
+            Some(("http" | "https", _)) => {
+                let address = Address::Url(path.to_owned());
+                Kind::Http(self.shared.http.open(address).await?)
+            }
+            Some(("s3", _)) => {
+                let address = Address::Object(Arc::new(self.object(path)?));
+                Kind::Http(self.shared.http.open(address).await?)
+            }
             Some((scheme, _)) => {
                 return Err(Error::Scheme {
                     path: path.to_owned(),
@@ -75,7 +108,24 @@ impl Sources {
         };
         Ok(Source {
             kind: Arc::new(kind),
+            shared: Arc::clone(&self.shared),
         })
+    }
+
+    /// Returns an object of a bucket, whether it exists or not.
+    ///
+    /// # Errors
+    /// When the path is not `s3://BUCKET/KEY`.
+    pub(crate) fn object(&self, path: &str) -> Result<Object, Error> {
+        Object::new(path, &self.shared.settings)
+    }
+
+    /// Asks a server; see [`Request`].
+    ///
+    /// # Errors
+    /// When no final answer comes after all retries.
+    pub(crate) async fn ask(&self, shown: &str, request: &Request<'_>) -> Result<Answer, Error> {
+        self.shared.http.shared().ask(shown, request).await
     }
 
     /// Returns the cache of parsed headers that all clones share.
@@ -88,6 +138,7 @@ impl Sources {
 #[derive(Clone, Debug)]
 pub struct Source {
     kind: Arc<Kind>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
@@ -158,14 +209,39 @@ impl Source {
                 });
             }
         }
-        let plan = match &*self.kind {
-            Kind::Local(_) => Plan::new(ranges, local::GAP_BYTES, local::REQUEST_BYTES_MAX),
-            Kind::Http(_) => Plan::new(ranges, http::GAP_BYTES, http::REQUEST_BYTES_MAX),
-        };
-        let parts = match &*self.kind {
-            Kind::Local(file) => file.read(&plan.requests).await?,
-            Kind::Http(file) => file.read(&plan.requests).await?,
-        };
-        Ok(plan.cut(&parts))
+        match &*self.kind {
+            Kind::Local(file) => {
+                let plan = Plan::new(ranges, local::GAP_BYTES, local::REQUEST_BYTES_MAX);
+                Ok(plan.cut(&file.read(&plan.requests).await?))
+            }
+            Kind::Http(file) => self.read_remote(file, ranges).await,
+        }
+    }
+
+    /// Reads ranges of a remote file: those that are not kept.
+    async fn read_remote(
+        &self,
+        file: &HttpFile,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>, Error> {
+        let blocks = &self.shared.blocks;
+        let mut pieces: Vec<Option<Bytes>> = ranges
+            .iter()
+            .map(|range| blocks.get(file.identity(), range))
+            .collect();
+        let missing: Vec<Range<u64>> = ranges
+            .iter()
+            .zip(&pieces)
+            .filter(|(_, piece)| piece.is_none())
+            .map(|(range, _)| range.clone())
+            .collect();
+        let plan = Plan::new(&missing, http::GAP_BYTES, http::REQUEST_BYTES_MAX);
+        let read = plan.cut(&file.read(&plan.requests).await?);
+        let places = pieces.iter_mut().filter(|piece| piece.is_none());
+        for ((place, range), bytes) in places.zip(&missing).zip(read) {
+            blocks.put(file.identity(), range, &bytes);
+            *place = Some(bytes);
+        }
+        Ok(pieces.into_iter().map(Option::unwrap_or_default).collect())
     }
 }

@@ -24,6 +24,9 @@ pub struct HttpPolicy {
     /// How long a URL's length and entity tag are believed before they are asked for again; 60 s. Every answer is checked
     /// against them, so that a file which changes in between is an error, never a mixture.
     pub probe_age_max: Duration,
+    /// Bytes of remote files that are kept in memory for all tasks of the process, the least recently used going first;
+    /// 128 MiB. 0 keeps none.
+    pub cache_bytes: u64,
 }
 
 impl Default for HttpPolicy {
@@ -37,6 +40,7 @@ impl Default for HttpPolicy {
             retry_after_max: Duration::from_secs(30),
             requests_max: 16,
             probe_age_max: Duration::from_secs(60),
+            cache_bytes: 128 << 20,
         }
     }
 }

@@ -153,5 +153,6 @@ fn write(
         }
     }
     writer.finish()?;
+    staged.prepare(overwrite, &|| context.is_cancelled())?;
     Ok(staged)
 }

@@ -1,0 +1,104 @@
+//! Requests that are not for ranges: what an upload needs, with the same patience.
+
+use std::time::{Duration, SystemTime};
+
+use bytes::{Bytes, BytesMut};
+use reqwest::Method;
+use reqwest::header::{HeaderMap, RETRY_AFTER};
+use url::Url;
+
+use super::Error;
+use super::error::is_transient;
+use super::http::{Shared, request_failed};
+use super::policy::retry_after;
+use crate::job::FailureClass;
+
+/// The longest answer that is read: a few lines of XML.
+const ANSWER_BYTES_MAX: usize = 1 << 20;
+
+/// What a server answered; any status that does not pass with time.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The status.
+    pub(crate) status: u16,
+    /// The headers.
+    pub(crate) headers: HeaderMap,
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+/// What is asked.
+pub(crate) struct Request<'a> {
+    /// The method.
+    pub(crate) method: Method,
+    /// Makes the URL anew for each try, since signatures age.
+    pub(crate) url: &'a (dyn Fn() -> Url + Send + Sync),
+    /// Headers beside the usual ones.
+    pub(crate) headers: &'a [(&'static str, &'a str)],
+    /// The body.
+    pub(crate) body: Bytes,
+}
+
+impl Shared {
+    /// Asks until an answer comes that is final, or patience ends.
+    pub(super) async fn ask(&self, shown: &str, request: &Request<'_>) -> Result<Answer, Error> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let error = match self.try_ask(shown, request).await {
+                Ok(answer) => return Ok(answer),
+                Err(Error::Request { path, source, .. }) => Error::Request {
+                    path,
+                    tries,
+                    source,
+                },
+                Err(other) => other,
+            };
+            let FailureClass::Retry { after_ms } = error.class() else {
+                return Err(error);
+            };
+            let asked = Duration::from_millis(after_ms.unwrap_or(0));
+            if tries > self.policy().retries || asked > self.policy().retry_after_max {
+                return Err(error);
+            }
+            let wait = self.policy().backoff(tries).max(asked);
+            tracing::debug!(url = shown, tries, ?wait, %error, "request is tried again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn try_ask(&self, shown: &str, request: &Request<'_>) -> Result<Answer, Error> {
+        let client = self.client().await?;
+        let _permit = self.permit().await;
+        let mut asked = client
+            .request(request.method.clone(), (request.url)())
+            .body(request.body.clone());
+        for (name, value) in request.headers {
+            asked = asked.header(*name, *value);
+        }
+        let failed = |source| request_failed(shown, source);
+        let mut response = asked.send().await.map_err(failed)?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        if is_transient(status) {
+            let after = headers.get(RETRY_AFTER).and_then(|text| text.to_str().ok());
+            return Err(Error::Status {
+                path: shown.to_owned(),
+                status,
+                after: after.and_then(|text| retry_after(text, SystemTime::now())),
+            });
+        }
+        let mut body = BytesMut::new();
+        while let Some(part) = response.chunk().await.map_err(failed)? {
+            body.extend_from_slice(&part);
+            if body.len() > ANSWER_BYTES_MAX {
+                break;
+            }
+        }
+        Ok(Answer {
+            status,
+            headers,
+            body: body.freeze(),
+        })
+    }
+}
