@@ -13,6 +13,8 @@ mod warp;
 
 use std::collections::BTreeMap;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
