@@ -11,6 +11,7 @@ mod progress;
 mod scenes;
 mod table_job;
 mod warp_job;
+mod zonal_job;
 
 use std::process::ExitCode;
 
