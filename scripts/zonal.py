@@ -25,8 +25,10 @@ from exactextract import exact_extract
 
 NAMES = "count,min,max,mean,sum,std,median,p10,p90,variety,majority,minority"
 RASTERSTATS = "count min max mean sum std median percentile_10 percentile_90 unique majority minority".split()
-EXACT = ["count", "min", "max", "mean", "sum", "stdev", "median", "quantile(q=0.1)", "quantile(q=0.9)",
-         "variety", "majority", "minority"]
+# What exactextract is asked for, and what it calls the answer.
+EXACT = {"count": "count", "min": "min", "max": "max", "mean": "mean", "sum": "sum", "stdev": "stdev", "median": "median",
+         "quantile(q=0.1)": "quantile_10", "quantile(q=0.9)": "quantile_90", "variety": "variety",
+         "majority": "majority", "minority": "minority"}
 
 
 def swath(binary, *words):
@@ -101,8 +103,8 @@ def peers(binary, folder):
                   "--pixels", pixels, "-o", out, "--workers", 3)
             ours = pq.read_table(out).to_pydict()
             if pixels == "fractional":
-                rows = exact_extract(str(path), found, EXACT)
-                theirs = [[row["properties"][key] for row in rows] for key in exact_keys(rows[0])]
+                rows = exact_extract(str(path), found, list(EXACT))
+                theirs = [[row["properties"][key] for row in rows] for key in EXACT.values()]
             else:
                 rows = rasterstats.zonal_stats(found, str(path), stats=RASTERSTATS,
                                                all_touched=pixels == "all-touched", nodata=nodata(path))
@@ -110,10 +112,6 @@ def peers(binary, folder):
             print(f"\n{raster}, {pixels}\n\n| statistic | greatest relative difference | zones over 1e-6 | example: ours / peer |\n|---|---|---|---|")
             for name, column in zip(NAMES.split(","), theirs):
                 print(differences(ours[name], column, name))
-
-
-def exact_keys(row):
-    return list(row["properties"])
 
 
 def nodata(path):
