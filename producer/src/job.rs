@@ -14,6 +14,7 @@ use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
 use crate::scene::IndexArguments;
+use crate::zonal_job::Zonal;
 use crate::{neighbourhood_job, table_job, warp_job};
 
 #[derive(Debug, Args)]
@@ -118,6 +119,8 @@ enum JobCommand {
     Sql(table_job::Sql),
     /// Rows of two tables whose geometries meet
     SpatialJoin(table_job::SpatialJoin),
+    /// Statistics of a raster's cells by zone
+    ZonalStats(Zonal),
     /// A plain queue: one task a line, for operations that workers know
     Tasks {
         /// The operation
@@ -290,6 +293,7 @@ impl JobCommand {
             Self::Join(job) => job.into_spec()?,
             Self::Sql(job) => job.into_spec()?,
             Self::SpatialJoin(job) => job.into_spec()?,
+            Self::ZonalStats(job) => job.into_spec()?,
             Self::Tasks { operation, params } => {
                 let text = read_text(&params)?;
                 let tasks = TaskList::from_ndjson(&text).map_err(|error| {
@@ -363,7 +367,7 @@ pub(crate) fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError
 }
 
 /// Reads `FILE[@BAND]`; band 1 unless given.
-fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
+pub(crate) fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
     let (path, band) = file_and_band(text)?;
     Ok(NamedInput {
         name: name.to_owned(),

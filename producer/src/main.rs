@@ -12,6 +12,7 @@ mod scene;
 mod scenes;
 mod table_job;
 mod warp_job;
+mod zonal_job;
 
 use std::process::ExitCode;
 

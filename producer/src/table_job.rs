@@ -85,24 +85,31 @@ pub(crate) struct SpatialJoin {
     common: Common,
 }
 
-/// What all jobs on tables have.
+/// Where a table goes.
 #[derive(Debug, Args)]
-struct Common {
+pub(crate) struct OutputTable {
     /// The file to write, or a folder of parts when it ends in / or has no known extension
     #[arg(short, long, value_name = "OUT")]
     output: String,
     /// Replace an existing output
     #[arg(long)]
     overwrite: bool,
-    /// Format of the inputs [default: by their names]
-    #[arg(long)]
-    format: Option<FormatName>,
     /// Format of the output [default: by its name, Parquet for a folder]
     #[arg(long)]
     output_format: Option<FormatName>,
     /// Compression of Parquet pages [default: snappy]
     #[arg(long)]
     compress: Option<CompressionName>,
+}
+
+/// What all jobs on tables have.
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    output: OutputTable,
+    /// Format of the inputs [default: by their names]
+    #[arg(long)]
+    format: Option<FormatName>,
     /// Partitions of every exchange [default: from the bytes at hand]
     #[arg(long)]
     partitions: Option<u32>,
@@ -115,7 +122,7 @@ struct Common {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum FormatName {
+pub(crate) enum FormatName {
     Parquet,
     Csv,
     Ndjson,
@@ -261,7 +268,13 @@ impl Common {
         }
     }
 
-    fn output(&self) -> Result<Output, CliError> {
+    fn output(self) -> Result<Output, CliError> {
+        self.output.into_spec()
+    }
+}
+
+impl OutputTable {
+    pub(crate) fn into_spec(self) -> Result<Output, CliError> {
         let mut path = absolute(&self.output)?;
         // Made absolute, a path loses the stroke that says that it is a folder.
         if self.output.ends_with('/') && !path.ends_with('/') {
@@ -277,7 +290,7 @@ impl Common {
 }
 
 impl FormatName {
-    const fn into_spec(self) -> TableFormat {
+    pub(crate) const fn into_spec(self) -> TableFormat {
         match self {
             Self::Parquet => TableFormat::Parquet,
             Self::Csv => TableFormat::Csv,

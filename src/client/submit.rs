@@ -136,6 +136,11 @@ fn title(spec: &JobSpec) -> String {
                 table_name(right)
             )
         }
+        TaskOperation::ZonalStats(zonal) => format!(
+            "zonal-stats of {} by {}",
+            file_name(&zonal.raster),
+            file_name(&zonal.zones)
+        ),
         TaskOperation::Sql { statement, .. } => {
             let words: Vec<_> = statement.split_whitespace().collect();
             format!(

@@ -10,6 +10,7 @@ mod live;
 mod plan;
 mod publish;
 pub mod run;
+mod zones;
 
 pub use plan::make_plan;
 pub use run::{CoordinatorService, Driven};

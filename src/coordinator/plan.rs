@@ -27,6 +27,7 @@ pub async fn make_plan(
 ) -> Result<Plan, Failure> {
     let mut catalog = read_catalog(spec, sources).await?;
     catalog.query = tables.cut(spec, slots).await?;
+    catalog.zones = super::zones::survey(spec, &catalog, tables).await?;
     plan(spec, &catalog).map_err(|error| Failure::of(error.class(), error.code(), &error))
 }
 
@@ -48,5 +49,6 @@ pub(crate) async fn read_catalog(spec: &JobSpec, sources: &Sources) -> Result<Ca
     Ok(Catalog {
         rasters,
         query: None,
+        zones: None,
     })
 }

@@ -232,6 +232,48 @@ const OPERATIONS: &[OperationInfo] = &[
         example: "swath run convert scene.tif -o scene_cog.tif --compress zstd",
     },
     OperationInfo {
+        name: "zonal-stats",
+        summary: "statistics of a raster's cells by zone: a table with a row for each polygon",
+        parameters: &[
+            required("-i RASTER[@BAND]", "the raster; band 1 unless given"),
+            required(
+                "--zones POLYGONS",
+                "GeoParquet, GeoJSON, GeoArrow, FlatGeobuf (.fgb) or Shapefile (.shp); reprojected to the raster",
+            ),
+            optional(
+                "--stats LIST",
+                "count sum mean min max range std variance median pNN variety majority minority categories nodata",
+                "count,min,max,mean",
+            ),
+            optional(
+                "--pixels NAME",
+                "default: cells whose centre lies in the zone; all-touched; fractional: by the share covered",
+                "default",
+            ),
+            optional(
+                "--geometry",
+                "keep the zones' geometry; GeoJSON always does, CSV never",
+                "no",
+            ),
+            optional(
+                "--prefix TEXT",
+                "stands before the names of the statistics' columns",
+                "nothing",
+            ),
+            optional(
+                "--zones-crs CRS",
+                "EPSG:CODE, or raster for the raster's own",
+                "what the zones' file says",
+            ),
+            required(
+                "-o FILE",
+                "the table to write: .parquet, .csv, .geojson, .arrow, or a folder of parts",
+            ),
+        ],
+        raster_output: false,
+        example: "swath run zonal-stats -i ndvi.tif --zones fields.parquet --stats mean,p90,count -o fields_ndvi.parquet",
+    },
+    OperationInfo {
         name: "hillshade",
         summary: "shaded relief of elevations, 1 (dark) to 255, as gdaldem makes it; uint8, no data 0",
         parameters: &[

@@ -9,5 +9,6 @@ pub mod focal;
 pub mod local;
 pub mod task;
 pub mod warp;
+pub mod zonal;
 
 pub use task::{Operation, OperationError, Registry, TaskContext};

@@ -13,6 +13,21 @@ pub struct Catalog {
     pub rasters: BTreeMap<String, RasterFacts>,
     /// How the query is cut, for operations on tables; the relational engine says so.
     pub query: Option<Vec<QueryStage>>,
+    /// What is known of the polygons, for zonal statistics.
+    pub zones: Option<ZoneFacts>,
+}
+
+/// What is known of the polygons of zonal statistics.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ZoneFacts {
+    /// Number of zones.
+    pub zones: u64,
+    /// Number of windows (see [`super::zonal::window_grid`]) that any of them touches.
+    pub windows: u32,
+    /// Bytes that the sides of the zones take, each in every window that it touches.
+    pub side_bytes: u64,
+    /// The names of their attributes.
+    pub columns: Vec<String>,
 }
 
 /// One stage of a query, as the relational engine cut it.
@@ -50,6 +65,7 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
             let layers = composite.scenes.iter().flat_map(Scene::files);
             layers.map(|layer| layer.path.as_str()).collect()
         }
+        TaskOperation::ZonalStats(zonal) => vec![zonal.raster.as_str()],
         operation => {
             debug_assert_ne!(operation.output_kind(), OutputKind::Raster);
             Vec::new()

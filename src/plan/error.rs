@@ -92,6 +92,19 @@ pub enum PlanError {
     /// Rasters cannot be brought onto the grid.
     #[error(transparent)]
     Warp(#[from] WarpError),
+    /// Zonal statistics without a statistic.
+    #[error("zonal-stats needs at least one statistic: give --stats mean,count")]
+    NoStatistics,
+    /// Two columns of one name.
+    #[error(
+        "the result would have two columns '{column}'; give --prefix zonal_, which stands before the statistics' names"
+    )]
+    ZonalColumn { column: String },
+    /// A geometry where there is no place for it.
+    #[error(
+        "a table of {format} has no place for the zones' geometry; leave --geometry out, or write .parquet or .geojson"
+    )]
+    ZonalGeometry { format: &'static str },
     /// The program was built without the engine.
     #[error("this build of Swath has no tables; build it with the feature 'tables'")]
     NoTables,
@@ -126,6 +139,9 @@ impl PlanError {
             | Self::NodataMissing { .. }
             | Self::NodataOfInput { .. }
             | Self::Mask { .. } => "spec-nodata",
+            Self::NoStatistics => "spec-statistics",
+            Self::ZonalColumn { .. } => "spec-column",
+            Self::ZonalGeometry { .. } => "spec-geometry",
             Self::NoTables => "no-tables",
             Self::Unknown { .. } => "spec-input",
         }

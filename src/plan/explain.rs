@@ -151,6 +151,7 @@ fn describe(work: &StageWork) -> (String, u64) {
             FragmentRows::Whole => ("exchange: all rows, read whole".to_owned(), 1),
             FragmentRows::Result(_) => ("encode the rows of the result".to_owned(), 1),
         },
+        StageWork::Zonal(role, stage) => super::zonal::describe(*role, stage),
         StageWork::CommitTable(output) => {
             let (_, folder) = output.layout();
             let into = if folder {

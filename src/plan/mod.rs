@@ -11,6 +11,7 @@ pub mod planner;
 pub mod stage;
 mod table;
 pub mod warp;
+pub mod zonal;
 
 pub use catalog::Catalog;
 pub use error::PlanError;

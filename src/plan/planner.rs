@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::{convert, neighbourhood, table, warp};
+use super::{convert, neighbourhood, table, warp, zonal};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -17,15 +17,15 @@ use crate::spec::{
 };
 
 /// Cells that a task computes, about: 2048 × 2048.
-const TASK_CELLS: u64 = 2048 * 2048;
+pub(super) const TASK_CELLS: u64 = 2048 * 2048;
 /// Cells along the edge of a task's window, about.
-const TASK_EDGE: u32 = 2048;
+pub(super) const TASK_EDGE: u32 = 2048;
 /// Memory that a commit needs: tiles in flight and the header.
 const COMMIT_BYTES: u64 = 64 << 20;
 /// Memory planned for a task of a queue, which says nothing of its own needs.
 const CUSTOM_BYTES: u64 = 1 << 20;
 /// Memory that any raster task needs beside its samples.
-const TASK_OVERHEAD_BYTES: u64 = 8 << 20;
+pub(super) const TASK_OVERHEAD_BYTES: u64 = 8 << 20;
 
 /// Plans a job.
 ///
@@ -76,6 +76,7 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
         | TaskOperation::Join { .. }
         | TaskOperation::Sql { .. }
         | TaskOperation::SpatialJoin { .. } => table::plan(spec, catalog),
+        TaskOperation::ZonalStats(asked) => zonal::plan(asked, spec, catalog),
     }
 }
 

@@ -11,7 +11,7 @@ use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
 use crate::job::{Payload, StageShape};
 use crate::ops::focal::FocalKernel;
-use crate::spec::{Compression, Resampling, TableOutput};
+use crate::spec::{Compression, Resampling, TableOutput, ZonalStats};
 
 /// What a job's tasks do, stage after stage.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -57,6 +57,8 @@ pub enum StageWork {
         /// Which group of its layout.
         group: u32,
     },
+    /// Computes zonal statistics, or a part of the work for them.
+    Zonal(ZonalRole, Arc<ZonalStage>),
     /// Runs a fragment of a query over one partition.
     Fragment(Arc<FragmentStage>),
     /// Streams the encoded parts of a table into its file, or folder of files, and commits it.
@@ -87,6 +89,39 @@ pub struct RasterStage {
     pub compression: Compression,
     /// How its overviews are made.
     pub resampling: Resampling,
+}
+
+/// What the tasks of a stage of zonal statistics do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ZonalRole {
+    /// Reads the polygons: hands their sides to the windows that they touch, their attributes to the merges.
+    Zones,
+    /// Reads one window of the raster: partial statistics of each zone in it, dealt out by zone.
+    Window,
+    /// Merges the partial statistics of a range of zones, and encodes its rows of the result.
+    Merge,
+}
+
+/// Zonal statistics, as all their stages know them.
+///
+/// The polygons' task stores partitions 0 to `windows` − 1 (sides) and then `ranges` more (attributes). A window's task
+/// stores partitions 0 to `ranges` − 1 (sums and extremes) and, when values are needed, `ranges` more (values).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ZonalStage {
+    /// What was asked for.
+    pub spec: ZonalStats,
+    /// Columns and rows of a window.
+    pub window: (u32, u32),
+    /// Number of windows that zones touch, in the order in which the zones first touch them.
+    pub windows: u32,
+    /// Number of zones.
+    pub zones: u32,
+    /// Zones that one task merges, at most.
+    pub zones_per_range: u32,
+    /// Number of tasks that merge.
+    pub ranges: u32,
+    /// Where the result goes.
+    pub output: TableOutput,
 }
 
 /// A fragment of a query, and what becomes of its rows.
@@ -246,6 +281,7 @@ impl Plan {
                 .collect(),
             StageWork::Custom { .. }
             | StageWork::Raster(_)
+            | StageWork::Zonal(..)
             | StageWork::Fragment(_)
             | StageWork::CommitTable(_)
             | StageWork::Commit { .. } => this.inputs.iter().map(all).collect(),

@@ -25,16 +25,21 @@ pub(super) fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError>
     let query = catalog.query.as_ref().ok_or(PlanError::NoTables)?;
     let mut stages: Vec<Stage> = query.iter().map(|stage| fragment(stage, output)).collect();
     let last = u32::try_from(stages.len().saturating_sub(1)).unwrap_or(u32::MAX);
-    stages.push(Stage {
+    stages.push(commit(output, last));
+    Ok(Plan { stages })
+}
+
+/// Makes the stage that puts the encoded parts of `input` together.
+pub(super) fn commit(output: &TableOutput, input: u32) -> Stage {
+    Stage {
         name: "commit".to_owned(),
         work: StageWork::CommitTable(Arc::new(output.clone())),
         tasks: 1,
-        inputs: vec![StageId(last)],
+        inputs: vec![StageId(input)],
         memory_bytes: COMMIT_BYTES,
         output_bytes: 0,
         details: Vec::new(),
-    });
-    Ok(Plan { stages })
+    }
 }
 
 fn fragment(stage: &QueryStage, output: &TableOutput) -> Stage {

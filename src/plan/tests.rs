@@ -57,6 +57,7 @@ fn ndvi() -> JobSpec {
 fn catalog(nir: RasterFacts, red: RasterFacts) -> Catalog {
     Catalog {
         query: None,
+        zones: None,
         rasters: [("/N.tif".to_owned(), nir), ("/R.tif".to_owned(), red)].into(),
     }
 }

@@ -10,6 +10,7 @@ mod raster;
 mod table;
 mod task_list;
 mod warp;
+mod zonal;
 
 use std::collections::BTreeMap;
 
@@ -35,6 +36,7 @@ pub use warp::{
     Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
     WarpMethod, WarpSettings,
 };
+pub use zonal::{Pixels, Statistic, StatisticKind, UnknownStatistic, ZonalStats};
 
 /// The version of the format that this build writes; it reads this one and every earlier one.
 pub const SPEC_VERSION: u32 = 1;
@@ -158,6 +160,8 @@ pub enum TaskOperation {
         #[serde(default)]
         settings: TableSettings,
     },
+    /// Statistics of a raster's cells by zone.
+    ZonalStats(ZonalStats),
     /// A plain queue: one task for each set of parameters, for an operation that workers know.
     Custom {
         /// The operation, built in (`noop`, `sleep`, `fail`) or registered by a program.
@@ -195,7 +199,8 @@ impl TaskOperation {
             | Self::Sort { .. }
             | Self::Join { .. }
             | Self::Sql { .. }
-            | Self::SpatialJoin { .. } => OutputKind::Table,
+            | Self::SpatialJoin { .. }
+            | Self::ZonalStats(_) => OutputKind::Table,
             Self::Custom { .. } => OutputKind::Nothing,
         }
     }
@@ -225,6 +230,7 @@ impl TaskOperation {
                 let inputs = tables.iter_mut().map(|table| &mut table.input);
                 inputs.flat_map(|input| &mut input.paths).collect()
             }
+            Self::ZonalStats(zonal) => vec![&mut zonal.raster, &mut zonal.zones],
             Self::Custom { .. } => Vec::new(),
         }
     }

@@ -75,6 +75,7 @@ pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, Pla
         TaskOperation::Index { .. }
         | TaskOperation::Calc { .. }
         | TaskOperation::Convert { .. }
+        | TaskOperation::ZonalStats(_)
         | TaskOperation::Terrain(_)
         | TaskOperation::Focal(_)
         | TaskOperation::Convolve(_)

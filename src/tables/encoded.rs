@@ -10,13 +10,15 @@ use swath_tables::sink::{OutputFormat, PartEncoder};
 use swath_tables::{BoxError, Outputs};
 
 use super::assemble::{BODY, FOOTER};
+use super::engine::output_format;
 use crate::exchange::{PartitionKey, PartitionStore, PartitionWriter};
+use crate::spec::TableOutput;
 
 /// Bytes of a body in one row of its partition.
 const PIECE_BYTES: usize = 1 << 20;
 
 /// Encodes and stores the rows of one run of a task.
-pub(super) struct EncodedRows {
+pub(crate) struct EncodedRows {
     store: Arc<PartitionStore>,
     /// Partition 0 of the run.
     first: PartitionKey,
@@ -45,8 +47,27 @@ impl EncodedRows {
         }
     }
 
+    /// Makes it for a result that is not a query's.
+    pub(crate) fn of(
+        store: Arc<PartitionStore>,
+        first: PartitionKey,
+        output: &TableOutput,
+    ) -> Self {
+        Self::new(store, first, output_format(output))
+    }
+
+    /// Says what the rows look like; comes once, before them.
+    pub(crate) fn begin_rows(&mut self, schema: &SchemaRef) {
+        self.schema = Some(Arc::clone(schema));
+    }
+
+    /// Encodes rows.
+    pub(crate) fn write_rows(&mut self, batch: &RecordBatch) -> Result<(), BoxError> {
+        self.write(0, batch)
+    }
+
     /// Makes both partitions visible to readers; returns their bytes.
-    pub(super) fn finish(mut self) -> Result<u64, BoxError> {
+    pub(crate) fn finish(mut self) -> Result<u64, BoxError> {
         let (encoder, mut body) = self.open()?;
         let footer = encoder.finish(&mut |bytes| write_pieces(&mut body, bytes))?;
         let mut schema = Vec::new();

@@ -31,7 +31,7 @@ const BATCH_ROWS: usize = 8192;
 /// Plans queries and runs their fragments. Cloning shares connections to the servers of files.
 #[derive(Debug, Clone)]
 pub struct Tables {
-    sources: SourceContext,
+    pub(super) sources: SourceContext,
 }
 
 /// A fragment and all that one run of it needs.

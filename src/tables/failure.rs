@@ -11,6 +11,8 @@ pub(crate) enum Error {
     #[error(transparent)]
     Engine(swath_tables::Error),
     #[error(transparent)]
+    Zones(swath_tables::zones::ZonesError),
+    #[error(transparent)]
     Sink(sink::Error),
     #[error(transparent)]
     Exchange(exchange::Error),
@@ -60,7 +62,8 @@ impl Error {
         match self {
             Self::Engine(swath_tables::Error::Cancelled) => FailureClass::Cancelled,
             Self::Engine(error) if error.may_pass() => FailureClass::Retry { after_ms: None },
-            Self::Engine(_) | Self::Sink(_) | Self::Planner => FailureClass::Fatal,
+            Self::Zones(error) if error.may_pass() => FailureClass::Retry { after_ms: None },
+            Self::Engine(_) | Self::Zones(_) | Self::Sink(_) | Self::Planner => FailureClass::Fatal,
             Self::Exchange(error) => error.class(),
             Self::Commit(error) => error.class(),
             Self::Other(_) => FailureClass::Retry { after_ms: None },
@@ -79,6 +82,7 @@ impl Error {
                 | swath_tables::Error::Input { .. }
                 | swath_tables::Error::Output { .. } => "fragment",
             },
+            Self::Zones(_) => "zones",
             Self::Sink(_) => "output-encode",
             Self::Exchange(_) => "exchange",
             Self::Commit(error) => error.code(),

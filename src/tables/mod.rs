@@ -23,14 +23,20 @@ pub mod fetch;
 mod inputs;
 #[cfg(feature = "tables")]
 mod rows;
+#[cfg(feature = "tables")]
+mod zones;
 
 #[cfg(not(feature = "tables"))]
 pub use absent::Tables;
 #[cfg(feature = "tables")]
 pub(crate) use assemble::{Assembly, BODY, FOOTER, PartFooters, bytes_of};
 #[cfg(feature = "tables")]
+pub(crate) use encoded::EncodedRows;
+#[cfg(feature = "tables")]
 pub(crate) use engine::FragmentRun;
 #[cfg(feature = "tables")]
 pub use engine::Tables;
 #[cfg(feature = "tables")]
 pub(crate) use failure::Error;
+#[cfg(feature = "tables")]
+pub(crate) use zones::{TakeZones, ZoneTable};

@@ -26,6 +26,7 @@ pub mod sink;
 mod sorted;
 pub mod source;
 pub mod spatial;
+pub mod zones;
 
 pub use error::Error;
 pub use plan::{plan, plan_registered, planning_session};

@@ -31,4 +31,7 @@ mod tables;
 #[cfg(test)]
 mod warp;
 #[cfg(test)]
+#[cfg(feature = "tables")]
+mod zonal;
+#[cfg(test)]
 mod zoo;

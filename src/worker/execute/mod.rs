@@ -12,6 +12,8 @@ mod overviews;
 mod raster;
 mod tiles;
 mod warp;
+#[cfg(feature = "tables")]
+mod zonal;
 
 #[cfg(feature = "tables")]
 use std::collections::VecDeque;
@@ -92,6 +94,9 @@ pub(crate) enum Error {
     #[cfg(feature = "tables")]
     #[error(transparent)]
     Tables(#[from] crate::tables::Error),
+    #[cfg(feature = "tables")]
+    #[error(transparent)]
+    Zonal(#[from] zonal::Error),
     #[cfg(not(feature = "tables"))]
     #[error("this worker was built without tables; build it with the feature 'tables'")]
     NoTables,
@@ -115,6 +120,8 @@ impl Error {
             Self::Cancelled => FailureClass::Cancelled,
             #[cfg(feature = "tables")]
             Self::Tables(error) => error.class(),
+            #[cfg(feature = "tables")]
+            Self::Zonal(error) => error.class(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => FailureClass::Fatal,
             Self::Calc(_) | Self::Focal(_) | Self::Crs(_) | Self::Bug { .. } => FailureClass::Fatal,
@@ -140,6 +147,8 @@ impl Error {
             Self::Broker(_) | Self::Wire(_) => "broker",
             #[cfg(feature = "tables")]
             Self::Tables(error) => error.code(),
+            #[cfg(feature = "tables")]
+            Self::Zonal(error) => error.code(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => "no-tables",
             Self::Cancelled => "cancelled",
@@ -197,12 +206,19 @@ impl Executor {
                 self.run_overviews(raster, group, inputs, context).await
             }
             #[cfg(not(feature = "tables"))]
-            StageWork::Fragment(_) | StageWork::CommitTable(_) => Err(Error::NoTables),
+            StageWork::Fragment(_) | StageWork::CommitTable(_) | StageWork::Zonal(..) => {
+                Err(Error::NoTables)
+            }
             #[cfg(feature = "tables")]
             StageWork::Fragment(stage) => {
                 let inputs = self.inputs(&message.job, message.inputs).await?;
                 self.run_fragment(stage, message.memory_bytes, inputs, context)
                     .await
+            }
+            #[cfg(feature = "tables")]
+            StageWork::Zonal(role, stage) => {
+                let inputs = self.inputs(&message.job, message.inputs).await?;
+                self.run_zonal(role, stage, inputs, context).await
             }
             #[cfg(feature = "tables")]
             StageWork::CommitTable(output) => {

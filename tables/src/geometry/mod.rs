@@ -7,6 +7,7 @@
 
 mod column;
 mod crs;
+mod polygons;
 mod wkb;
 
 pub(crate) use column::wkb_field;
@@ -15,4 +16,5 @@ pub use column::{
     primary_geometry,
 };
 pub use crs::Crs;
+pub use polygons::{Rings, polygons};
 pub(crate) use wkb::{Bounds, Scan, write_coordinates};

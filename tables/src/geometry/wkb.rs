@@ -43,7 +43,7 @@ impl Kind {
 }
 
 /// What a reader of WKB is told, in the order of the bytes.
-trait Visit {
+pub(super) trait Visit {
     /// A list of rings, lines, points or geometries begins.
     fn open(&mut self) {}
     /// It ends.
@@ -178,20 +178,20 @@ pub(crate) fn write_coordinates(wkb: &[u8], out: &mut String) -> Result<(), &'st
 /// Geometries within geometries; the standard's deepest use is two.
 const DEPTH_MAX: u32 = 16;
 
-struct Reader<'a> {
-    rest: &'a [u8],
+pub(super) struct Reader<'a> {
+    pub(super) rest: &'a [u8],
 }
 
 #[derive(Clone, Copy)]
-struct Header {
-    kind: Kind,
+pub(super) struct Header {
+    pub(super) kind: Kind,
     little: bool,
     numbers: usize,
     has_z: bool,
 }
 
 impl Reader<'_> {
-    fn whole(mut self, visit: &mut dyn Visit) -> Result<Kind, &'static str> {
+    pub(super) fn whole(mut self, visit: &mut dyn Visit) -> Result<Kind, &'static str> {
         let header = self.header()?;
         self.body(header, DEPTH_MAX, visit)?;
         match self.rest {
@@ -206,7 +206,7 @@ impl Reader<'_> {
         Ok(*taken)
     }
 
-    fn header(&mut self) -> Result<Header, &'static str> {
+    pub(super) fn header(&mut self) -> Result<Header, &'static str> {
         let [order] = self.take::<1>()?;
         let little = match order {
             0 => false,

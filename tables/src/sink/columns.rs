@@ -130,6 +130,15 @@ impl Columns {
     }
 }
 
+/// Returns a column of geometries of any encoding as WKB.
+pub(crate) fn to_wkb_column(
+    field: &FieldRef,
+    column: &ArrayRef,
+) -> Result<ArrayRef, crate::BoxError> {
+    let array = from_arrow_array(column, field)?;
+    Ok(to_wkb::<i32>(array.as_ref())?.to_array_ref())
+}
+
 pub(super) fn encode_failed(format: Format, source: impl Into<crate::BoxError>) -> Error {
     Error::Encode {
         format: match format {

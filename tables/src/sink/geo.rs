@@ -51,7 +51,7 @@ impl GeometryFacts {
 }
 
 /// Returns the values of a binary column of any width; of another column, nothing.
-pub(super) fn values(array: &ArrayRef) -> Box<dyn Iterator<Item = Option<&[u8]>> + '_> {
+pub(crate) fn values(array: &ArrayRef) -> Box<dyn Iterator<Item = Option<&[u8]>> + '_> {
     match array.data_type() {
         DataType::Binary => Box::new(array.as_binary::<i32>().iter()),
         DataType::LargeBinary => Box::new(array.as_binary::<i64>().iter()),

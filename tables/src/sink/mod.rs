@@ -19,6 +19,9 @@ mod part;
 mod tests;
 mod text;
 
+pub(crate) use columns::to_wkb_column;
+pub(crate) use geo::values as geometry_values;
+
 pub use assemble::{Assembled, FileAssembler};
 pub use error::Error;
 pub use footer::PartFooter;

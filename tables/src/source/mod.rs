@@ -34,8 +34,11 @@ mod split;
 mod table;
 #[cfg(test)]
 mod tests;
+mod whole;
 
 pub use context::SourceContext;
 pub use error::Error;
 pub use format::format_of;
+pub(crate) use guard::panic_text;
 pub use register::{SourceFacts, register};
+pub(crate) use whole::whole_file;
