@@ -28,6 +28,8 @@ pub(crate) struct LiveWorkers {
     pub(crate) settled: bool,
     /// Slots of all workers.
     pub(crate) slots: u32,
+    /// Memory of a task on the worker that gives it least.
+    pub(crate) task_bytes: Option<u64>,
     alive: BTreeMap<(WorkerId, Incarnation), u32>,
 }
 
@@ -54,13 +56,16 @@ pub(crate) async fn follow(
                 for misses in live.alive.values_mut() {
                     *misses += 1;
                 }
-                live.slots = 0;
+                (live.slots, live.task_bytes) = (0, None);
                 for record in records {
                     let Ok(state) = wire::decode::<WorkerState>(&record.payload) else {
                         continue;
                     };
                     if !state.draining {
                         live.slots = live.slots.saturating_add(state.slots);
+                        let bytes = state.memory_bytes / u64::from(state.slots.max(1));
+                        live.task_bytes =
+                            Some(live.task_bytes.map_or(bytes, |least| least.min(bytes)));
                     }
                     // A new life of a worker ends its earlier ones at once.
                     live.alive.retain(|(id, incarnation), _| {

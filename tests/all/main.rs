@@ -14,6 +14,9 @@ mod flight;
 #[cfg(test)]
 mod hostile;
 #[cfg(test)]
+#[cfg(feature = "tables")]
+mod memory;
+#[cfg(test)]
 mod nats;
 #[cfg(test)]
 mod ranges;
