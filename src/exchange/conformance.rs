@@ -498,7 +498,10 @@ async fn a_full_store_says_so_and_keeps_what_it_has(rig: Rig) {
     };
     assert_eq!(*limit_bytes, 8 << 20);
     let folder = rig.store.spill_dir();
-    assert!(error.to_string().contains(folder.to_str().unwrap()), "{error}");
+    assert!(
+        error.to_string().contains(folder.to_str().unwrap()),
+        "{error}"
+    );
     assert!(matches!(
         writer.write(&numbers(0, 1)),
         Err(Error::Unfinished { .. })

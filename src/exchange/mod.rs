@@ -146,7 +146,9 @@ impl Error {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Lost { address, .. } => FailureClass::InputLost(address.clone()),
-            Self::Full { .. } | Self::DiskFull { .. } | Self::File { .. } => FailureClass::Retry { after_ms: None },
+            Self::Full { .. } | Self::DiskFull { .. } | Self::File { .. } => {
+                FailureClass::Retry { after_ms: None }
+            }
             Self::Arrow(_)
             | Self::Written { .. }
             | Self::Unfinished { .. }

@@ -80,7 +80,10 @@ pub(super) fn query(
         | TaskOperation::Convert { .. }
         | TaskOperation::Custom { .. } => return None,
     };
-    Some((Query { tables, operation }, plan_settings(settings, capacity)))
+    Some((
+        Query { tables, operation },
+        plan_settings(settings, capacity),
+    ))
 }
 
 /// Rows take a few times more memory than as stored: a partition that fits is so much smaller than a task's memory.

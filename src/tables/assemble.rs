@@ -8,7 +8,9 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use swath_tables::BoxError;
-use swath_tables::sink::{self, FileAssembler, OutputFormat, PartFile, PartFooter, manifest, part_name};
+use swath_tables::sink::{
+    self, FileAssembler, OutputFormat, PartFile, PartFooter, manifest, part_name,
+};
 
 use super::engine::output_format;
 use crate::ids::{ExecutionId, JobId};

@@ -69,9 +69,9 @@ impl MemoryShares {
             process_bytes: PROCESS_BYTES,
             store_bytes,
             network_bytes,
-            tasks_bytes: others.iter().fold(memory_bytes, |left, bytes| {
-                left.saturating_sub(*bytes)
-            }),
+            tasks_bytes: others
+                .iter()
+                .fold(memory_bytes, |left, bytes| left.saturating_sub(*bytes)),
         }
     }
 }
@@ -124,12 +124,20 @@ mod tests {
         for (memory, slots, store, named) in [
             (128, 1, None, ["--memory 128 MiB", "--store-memory 32 MiB"]),
             (256, 4, None, ["256 MiB", "4 slots"]),
-            (1024, 1, Some(1024), ["--memory 1024 MiB", "--store-memory 1024 MiB"]),
+            (
+                1024,
+                1,
+                Some(1024),
+                ["--memory 1024 MiB", "--store-memory 1024 MiB"],
+            ),
         ] {
             let error = config(memory, slots, store).validate().unwrap_err();
             let text = error.to_string();
             assert!(named.iter().all(|part| text.contains(part)), "{text}");
-            assert!(text.contains("--memory") && text.contains("--store-memory"), "{text}");
+            assert!(
+                text.contains("--memory") && text.contains("--store-memory"),
+                "{text}"
+            );
         }
     }
 

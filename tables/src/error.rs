@@ -66,10 +66,9 @@ impl Error {
         match self {
             Self::Table { source, .. } => source.may_pass(),
             Self::Query { source } | Self::Run { source } => may_pass(source.find_root()),
-            Self::Input { .. }
-            | Self::Output { .. }
-            | Self::Memory { .. }
-            | Self::Spill { .. } => true,
+            Self::Input { .. } | Self::Output { .. } | Self::Memory { .. } | Self::Spill { .. } => {
+                true
+            }
             Self::Cancelled => false,
         }
     }

@@ -6,9 +6,7 @@ use std::time::Duration;
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::job::{Failure, Outcome};
-use swath::spec::{
-    JobOptions, RetryPolicy, SPEC_VERSION, TableInput, TableOutput, TableSettings,
-};
+use swath::spec::{JobOptions, RetryPolicy, SPEC_VERSION, TableInput, TableOutput, TableSettings};
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
 /// Rows of about 100 bytes.
@@ -77,7 +75,13 @@ async fn a_worker_with_too_little_memory_does_not_start_and_says_what_takes_it()
     let error = LocalCluster::start(options).await.unwrap_err();
     let text = swath::job::failure::chain(&error);
     // 256 less 100, less 64 of the process, less a sixteenth for the network, leaves 76; four slots need 4 × 32.
-    for part in ["--memory 256 MiB", "--store-memory 100 MiB", "76 MiB", "4 slots", "128 MiB"] {
+    for part in [
+        "--memory 256 MiB",
+        "--store-memory 100 MiB",
+        "76 MiB",
+        "4 slots",
+        "128 MiB",
+    ] {
         assert!(text.contains(part), "{text}");
     }
 }
@@ -117,10 +121,16 @@ async fn a_full_store_fails_the_job_leaves_nothing_and_the_worker_goes_on() {
     let deadline = std::time::Instant::now() + Duration::from_secs(20);
     while !files_of_rows(&store).is_empty() {
         let left = files_of_rows(&store);
-        assert!(std::time::Instant::now() < deadline, "left behind: {left:?}");
+        assert!(
+            std::time::Instant::now() < deadline,
+            "left behind: {left:?}"
+        );
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
-    assert_eq!(run(&cluster, &sort(&small, &output)).await, Outcome::Succeeded);
+    assert_eq!(
+        run(&cluster, &sort(&small, &output)).await,
+        Outcome::Succeeded
+    );
     let lines = std::fs::read_to_string(&output).unwrap().lines().count();
     assert_eq!(lines, 1_001);
     cluster.stop().await;

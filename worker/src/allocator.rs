@@ -18,7 +18,9 @@ const SETTINGS: &str = "glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=131
 
 /// Starts this program anew with the settings, unless somebody chose others; returns when that is not possible.
 pub(crate) fn set_up() {
-    let chosen = [TUNABLES, ARENAS].iter().any(|name| std::env::var_os(name).is_some());
+    let chosen = [TUNABLES, ARENAS]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some());
     if chosen || !cfg!(all(target_os = "linux", target_env = "gnu")) {
         return;
     }
@@ -26,7 +28,9 @@ pub(crate) fn set_up() {
         return;
     };
     let mut arguments = std::env::args_os();
-    let name = arguments.next().unwrap_or_else(|| OsString::from("swath-worker"));
+    let name = arguments
+        .next()
+        .unwrap_or_else(|| OsString::from("swath-worker"));
     // It comes back only when it failed; then the worker runs as it is.
     let error = Command::new(program)
         .arg0(name)

@@ -30,10 +30,7 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Reads a fragment; every attempt reads it anew, because operators keep what they did.
     pub(super) fn new(bytes: &[u8], share: (u64, u64), settings: &TaskSettings) -> Result<Self> {
-        let spill = Spill::new(
-            settings.spill_dir.clone(),
-            Arc::clone(&settings.spill_room),
-        );
+        let spill = Spill::new(settings.spill_dir.clone(), Arc::clone(&settings.spill_room));
         let surroundings = Arc::new(Surroundings::new(
             Arc::clone(&settings.inputs),
             Arc::clone(&settings.cancelled),
@@ -44,8 +41,9 @@ impl Attempt {
         let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(pool_bytes));
         let mut config =
             session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
+        // What a sort keeps back to merge what it spilled: several batches, and several sorts may share the pool.
         config.options_mut().execution.sort_spill_reservation_bytes =
-            (pool_bytes / 32).min(10 << 20);
+            (pool_bytes / 8).min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::clone(&pool))
             .with_object_store_registry(Arc::new(MeteredStores {

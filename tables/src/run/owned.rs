@@ -55,6 +55,9 @@ mod tests {
         assert!(get_record_batch_memory_size(&own) < 2 * bytes);
         // What holds little more than its rows stays as it is.
         let kept = owned(whole.clone()).unwrap();
-        assert_eq!(kept.column(0).to_data().buffers()[0].as_ptr(), whole.column(0).to_data().buffers()[0].as_ptr());
+        assert_eq!(
+            kept.column(0).to_data().buffers()[0].as_ptr(),
+            whole.column(0).to_data().buffers()[0].as_ptr()
+        );
     }
 }

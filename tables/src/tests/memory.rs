@@ -153,12 +153,12 @@ impl SpillRoom for Room {
 
 #[tokio::test]
 async fn a_spill_without_room_says_so_and_leaves_neither_files_nor_debts() {
-    let mut trial = wide(Trial::new(2), "a", 40_000, |row| row % 2).await;
+    let mut trial = wide(Trial::new(2), "a", 100_000, |row| row % 2).await;
     let statement = "select id, row_number() over (partition by key order by text desc) from a";
     let room = Arc::new(Room {
         left: AtomicI64::new(1 << 30),
     });
-    trial.local.memory_bytes = 4 << 20;
+    trial.local.memory_bytes = 8 << 20;
     trial.local.spill_room = Arc::clone(&room) as Arc<dyn SpillRoom>;
     let plan = trial.plan(&sql(statement)).await;
     let (_, stats) = run_plan(&plan, &trial.local).await.unwrap();
@@ -183,9 +183,9 @@ async fn a_spill_without_room_says_so_and_leaves_neither_files_nor_debts() {
 
 #[tokio::test]
 async fn a_spill_into_a_folder_that_is_gone_names_it() {
-    let mut trial = wide(Trial::new(2), "a", 40_000, |row| row % 2).await;
+    let mut trial = wide(Trial::new(2), "a", 100_000, |row| row % 2).await;
     let statement = "select id, row_number() over (partition by key order by text desc) from a";
-    trial.local.memory_bytes = 4 << 20;
+    trial.local.memory_bytes = 8 << 20;
     trial.local.spill_dir = trial.local.spill_dir.join("gone");
     let plan = trial.plan(&sql(statement)).await;
     let error = run_plan(&plan, &trial.local).await.unwrap_err();

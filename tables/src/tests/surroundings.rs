@@ -11,7 +11,9 @@ use futures::StreamExt;
 
 use super::support::{Trial, sql};
 use crate::tests::support::left_out;
-use crate::{BatchStream, BoxError, Error, Inputs, Outputs, TablePlan, TaskSettings, WholeDisk, run};
+use crate::{
+    BatchStream, BoxError, Error, Inputs, Outputs, TablePlan, TaskSettings, WholeDisk, run,
+};
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("lost")]
