@@ -68,8 +68,9 @@ def free_port():
 class Cluster:
     """A nats-server and any number of workers in one folder, with their logs beside their data."""
 
-    def __init__(self, binaries, folder, slots=1):
+    def __init__(self, binaries, folder, slots=1, flags=()):
         self.binaries, self.folder, self.slots = Path(binaries), Path(folder), slots
+        self.flags = list(map(str, flags))
         self.port = free_port()
         self.url = f"nats://127.0.0.1:{self.port}"
         self.server, self.workers = None, {}
@@ -126,12 +127,13 @@ class Cluster:
         self.server.send_signal(how)
         self.server.wait(timeout=30)
 
-    def start_worker(self, name):
+    def start_worker(self, name, *flags):
+        """Starts a worker; `flags` come after those that all workers of the cluster have."""
         flight = free_port()
         self.workers[name] = self._spawn(name, [
             str(self.binaries / "swath-worker"), "--nats", self.url, "--id", name, "--slots", str(self.slots),
             "--flight-listen", f"127.0.0.1:{flight}", "--flight-advertise", f"127.0.0.1:{flight}",
-            "--store-dir", str(self.folder / f"store-{name}"),
+            "--store-dir", str(self.folder / f"store-{name}"), *self.flags, *map(str, flags),
         ])
 
     def start_workers(self, *names):

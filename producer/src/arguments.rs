@@ -154,7 +154,7 @@ pub(crate) struct RunArguments {
     /// Workers in this process
     #[arg(long, global = true, default_value_t = 1)]
     pub(crate) workers: u32,
-    /// Memory for running tasks of each worker, such as 4GiB [default: from the cgroup or machine]
+    /// Memory of each worker, such as 4GiB [default: three quarters of the cgroup's or machine's, shared by all]
     #[arg(long, global = true, value_parser = parse_bytes)]
     pub(crate) memory: Option<u64>,
     /// Tasks that each worker runs at once [default: one a core]

@@ -79,6 +79,7 @@ impl Worker {
         listeners: WorkerListeners,
     ) -> Result<Self, Error> {
         config.validate()?;
+        let shares = config.shares()?;
         let id = match &config.id {
             Some(name) => WorkerId::new(name).map_err(ConfigError::from)?,
             None => default_id(),
@@ -90,12 +91,16 @@ impl Worker {
             flight,
         };
         let store = PartitionStore::new(StoreConfig {
-            memory_bytes: config.store_memory_bytes,
+            memory_bytes: shares.store_bytes,
             dir: config.store_dir.clone(),
             disk_bytes: config.store_disk_bytes,
             max_age: config.partition_age,
         })?;
-        let exchange = FlightExchange::new(Arc::clone(&store), me.clone(), FetchConfig::default());
+        let exchange = FlightExchange::new(
+            Arc::clone(&store),
+            me.clone(),
+            FetchConfig::within(shares.network_bytes),
+        );
         let ports = WorkerPorts {
             broker,
             store,

@@ -17,6 +17,7 @@ use crate::ids::{Attempt, JobId, TaskId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
 use crate::partition::hash_key;
+use crate::plan::catalog::Capacity;
 use crate::plan::{Plan, StageWork};
 use crate::spec::{JobSpec, OutputKind};
 use crate::tables::Tables;
@@ -90,12 +91,15 @@ pub(crate) async fn drive(
     }
 }
 
-/// Returns how many tasks the cluster runs at once; at the start of a process it may take a moment to know.
-async fn slots(live: &mut watch::Receiver<LiveWorkers>) -> u32 {
+/// Returns what tables are planned for; at the start of a process it may take a moment to know.
+async fn capacity(live: &mut watch::Receiver<LiveWorkers>) -> Capacity {
     let known = live.wait_for(|live| live.slots > 0);
     match tokio::time::timeout(SLOTS_WAIT, known).await {
-        Ok(Ok(live)) => live.slots,
-        Ok(Err(_)) | Err(_) => 1,
+        Ok(Ok(live)) => Capacity {
+            slots: live.slots,
+            task_bytes: live.task_bytes,
+        },
+        Ok(Err(_)) | Err(_) => Capacity::default(),
     }
 }
 
@@ -262,11 +266,11 @@ impl<'a> Driver<'a> {
     async fn make_plan(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<(), Error> {
         let planned = match self.spec().await {
             Ok(spec) => {
-                let slots = match spec.operation.output_kind() {
-                    OutputKind::Table => slots(live).await,
-                    OutputKind::Raster | OutputKind::Nothing => 1,
+                let capacity = match spec.operation.output_kind() {
+                    OutputKind::Table => capacity(live).await,
+                    OutputKind::Raster | OutputKind::Nothing => Capacity::default(),
                 };
-                plan::make_plan(&spec, self.sources, self.tables, slots).await
+                plan::make_plan(&spec, self.sources, self.tables, capacity).await
             }
             // No coordinator can read it: the job ends here, instead of going round for ever.
             Err(error @ (Error::Wire(wire::Error::Decode { .. }) | Error::BlobMissing { .. })) => {

@@ -34,6 +34,8 @@ pub(crate) struct LiveWorkers {
     pub(crate) settled: bool,
     /// Slots of all workers.
     pub(crate) slots: u32,
+    /// Memory of a task on the worker that gives it least.
+    pub(crate) task_bytes: Option<u64>,
     /// Number of readings, ever.
     readings: u64,
     /// Each life that was seen, and the number of readings in a row that it has been missing from.
@@ -41,15 +43,23 @@ pub(crate) struct LiveWorkers {
 }
 
 impl LiveWorkers {
-    /// Takes a reading of the workers that announce themselves, with their slots.
-    fn read(&mut self, workers: impl IntoIterator<Item = (WorkerId, Incarnation, u32)>) {
+    /// Takes a reading of the workers that announce themselves; those that take tasks say in how many slots, and how
+    /// much memory a task has there.
+    fn read(
+        &mut self,
+        workers: impl IntoIterator<Item = (WorkerId, Incarnation, Option<(u32, u64)>)>,
+    ) {
         self.readings += 1;
-        self.slots = 0;
+        (self.slots, self.task_bytes) = (0, None);
         for missed in self.missed.values_mut() {
             *missed += 1;
         }
-        for (id, incarnation, slots) in workers {
-            self.slots = self.slots.saturating_add(slots);
+        for (id, incarnation, takes) in workers {
+            if let Some((slots, bytes)) = takes {
+                self.slots = self.slots.saturating_add(slots);
+                let least = self.task_bytes.map_or(bytes, |least| least.min(bytes));
+                self.task_bytes = Some(least);
+            }
             // A new life of a worker ends its earlier ones at once.
             for ((other, _), missed) in &mut self.missed {
                 if *other == id {
@@ -110,8 +120,9 @@ pub(crate) async fn follow(
                 readings = readings.saturating_add(1);
                 live.read(records.into_iter().filter_map(|record| {
                     let state = wire::decode::<WorkerState>(&record.payload).ok()?;
-                    let slots = if state.draining { 0 } else { state.slots };
-                    Some((record.id, record.incarnation, slots))
+                    let task_bytes = state.memory_bytes / u64::from(state.slots.max(1));
+                    let takes = (!state.draining).then_some((state.slots, task_bytes));
+                    Some((record.id, record.incarnation, takes))
                 }));
                 live.settled = readings >= MISSES_MAX && started.elapsed() >= PERIOD * MISSES_MAX;
                 sender.send_replace(live.clone());
@@ -144,7 +155,11 @@ mod tests {
     /// Takes a reading that shows these lives, of one slot each.
     fn read(live: &mut LiveWorkers, lives: &[&Life]) {
         live.settled = true;
-        live.read(lives.iter().map(|life| (life.0.clone(), life.1, 1)));
+        live.read(
+            lives
+                .iter()
+                .map(|life| (life.0.clone(), life.1, Some((1, 1 << 20)))),
+        );
     }
 
     #[test]

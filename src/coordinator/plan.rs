@@ -5,7 +5,8 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use crate::io::raster::read::RasterFile;
 use crate::io::source::Sources;
 use crate::job::Failure;
-use crate::plan::{Catalog, Plan, catalog::raster_paths, plan};
+use crate::plan::catalog::{Capacity, raster_paths};
+use crate::plan::{Catalog, Plan, plan};
 use crate::spec::JobSpec;
 use crate::tables::Tables;
 
@@ -14,19 +15,16 @@ const HEADERS_AT_ONCE: usize = 16;
 
 /// Reads what the planner must know and plans.
 ///
-/// - `slots`: how many tasks the cluster runs at once, as far as is known: a query has at least as many, when there is
-///   enough to do.
-///
 /// # Errors
 /// When an input cannot be read, or the job cannot be planned: the failure that ends the job.
 pub async fn make_plan(
     spec: &JobSpec,
     sources: &Sources,
     tables: &Tables,
-    slots: u32,
+    capacity: Capacity,
 ) -> Result<Plan, Failure> {
     let mut catalog = read_catalog(spec, sources).await?;
-    catalog.query = tables.cut(spec, slots).await?;
+    catalog.query = tables.cut(spec, capacity).await?;
     catalog.zones = super::zones::survey(spec, &catalog, tables).await?;
     plan(spec, &catalog).map_err(|error| Failure::of(error.class(), error.code(), &error))
 }

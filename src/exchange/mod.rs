@@ -71,15 +71,25 @@ pub enum Error {
     },
     /// The store is full.
     #[error(
-        "partition store is full: {needed_bytes} bytes more do not fit into {limit_bytes} bytes of {place}; raise the limit, or add workers"
+        "the partition store in {} is full: {needed_bytes} bytes more do not fit into the {limit_bytes} bytes that it may keep on disk; start the worker with a higher --store-disk or --store-memory, or add workers", folder.display()
     )]
     Full {
-        /// `memory` or `disk`.
-        place: &'static str,
+        /// Where its files are.
+        folder: std::path::PathBuf,
         /// Bytes that were to be stored.
         needed_bytes: u64,
         /// The limit met.
         limit_bytes: u64,
+    },
+    /// The disk of the store is full.
+    #[error(
+        "no space is left on the disk of {}, where partitions are stored; free some, or start the worker with another --store-dir, or with a higher --store-memory", folder.display()
+    )]
+    DiskFull {
+        /// Where the store's files are.
+        folder: std::path::PathBuf,
+        /// What the system said.
+        source: std::io::Error,
     },
     /// A file of the store failed.
     #[error("partition file {}", path.display())]
@@ -136,7 +146,9 @@ impl Error {
     pub fn class(&self) -> FailureClass {
         match self {
             Self::Lost { address, .. } => FailureClass::InputLost(address.clone()),
-            Self::Full { .. } | Self::File { .. } => FailureClass::Retry { after_ms: None },
+            Self::Full { .. } | Self::DiskFull { .. } | Self::File { .. } => {
+                FailureClass::Retry { after_ms: None }
+            }
             Self::Arrow(_)
             | Self::Written { .. }
             | Self::Unfinished { .. }

@@ -30,6 +30,25 @@ pub struct ZoneFacts {
     pub columns: Vec<String>,
 }
 
+/// What a query is planned for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Capacity {
+    /// How many tasks the cluster runs at once, as far as is known: a query has at least as many, when there is enough
+    /// to do.
+    pub slots: u32,
+    /// Memory of one task, in bytes, where it is known.
+    pub task_bytes: Option<u64>,
+}
+
+impl Default for Capacity {
+    fn default() -> Self {
+        Self {
+            slots: 1,
+            task_bytes: None,
+        }
+    }
+}
+
 /// One stage of a query, as the relational engine cut it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryStage {

@@ -1,7 +1,7 @@
 //! A build without the relational engine.
 
 use crate::job::Failure;
-use crate::plan::catalog::QueryStage;
+use crate::plan::catalog::{Capacity, QueryStage};
 use crate::spec::JobSpec;
 
 /// Does nothing with tables: this build has no relational engine.
@@ -19,7 +19,7 @@ impl Tables {
     pub(crate) async fn cut(
         &self,
         _: &JobSpec,
-        _: u32,
+        _: Capacity,
     ) -> Result<Option<Vec<QueryStage>>, Failure> {
         Ok(None)
     }

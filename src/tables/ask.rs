@@ -2,14 +2,17 @@
 
 use swath_tables::{Operation, PlanSettings, Query, StageOutput, TableStage};
 
-use crate::plan::catalog::QueryStage;
+use crate::plan::catalog::{Capacity, QueryStage};
 use crate::plan::stage::FragmentRows;
 use crate::spec::{
     JoinKind, NamedTable, SpatialPredicate, TableFormat, TableInput, TableSettings, TaskOperation,
 };
 
 /// Returns the question that an operation on tables asks, or [`None`] for any other operation.
-pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, PlanSettings)> {
+pub(super) fn query(
+    operation: &TaskOperation,
+    capacity: Capacity,
+) -> Option<(Query, PlanSettings)> {
     let (tables, operation, settings) = match operation {
         TaskOperation::GroupBy {
             input,
@@ -83,16 +86,30 @@ pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, Pla
         | TaskOperation::Composite(_)
         | TaskOperation::Custom { .. } => return None,
     };
-    Some((Query { tables, operation }, plan_settings(settings, slots)))
+    Some((
+        Query { tables, operation },
+        plan_settings(settings, capacity),
+    ))
 }
 
-fn plan_settings(settings: &TableSettings, slots: u32) -> PlanSettings {
+/// Rows take a few times more memory than as stored: a partition that fits is so much smaller than a task's memory.
+const PARTITION_SHARE: u64 = 4;
+/// A table that goes whole to every task is held beside all else that the task holds.
+const BROADCAST_SHARE: u64 = 8;
+
+fn plan_settings(settings: &TableSettings, capacity: Capacity) -> PlanSettings {
     let default = PlanSettings::default();
+    let fitting = |share: u64, most: u64| {
+        let fits = capacity.task_bytes.map_or(most, |bytes| bytes / share);
+        fits.clamp(1 << 20, most)
+    };
+    let partition_bytes = fitting(PARTITION_SHARE, default.partition_bytes);
+    let broadcast_bytes = fitting(BROADCAST_SHARE, default.broadcast_bytes);
     PlanSettings {
         partitions: settings.partitions,
-        partition_bytes: settings.partition_bytes.unwrap_or(default.partition_bytes),
-        broadcast_bytes: settings.broadcast_bytes.unwrap_or(default.broadcast_bytes),
-        slots,
+        partition_bytes: settings.partition_bytes.unwrap_or(partition_bytes),
+        broadcast_bytes: settings.broadcast_bytes.unwrap_or(broadcast_bytes),
+        slots: capacity.slots,
     }
 }
 

@@ -8,12 +8,14 @@ use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use arrow_ipc::reader::StreamReader;
 use swath_tables::BoxError;
-use swath_tables::sink::{FileAssembler, OutputFormat, PartFile, PartFooter, manifest, part_name};
+use swath_tables::sink::{
+    self, FileAssembler, OutputFormat, PartFile, PartFooter, manifest, part_name,
+};
 
 use super::engine::output_format;
 use crate::ids::{ExecutionId, JobId};
 use crate::io::commit::folder::{StagedFolder, check_folder};
-use crate::io::commit::{Staged, check_file};
+use crate::io::commit::{self, Staged, check_file};
 use crate::spec::TableOutput;
 
 /// The partition of a result task that holds the encoded rows.
@@ -115,6 +117,11 @@ impl Assembly {
 
     /// Begins the next part.
     pub(crate) fn part(&mut self) -> Result<(), BoxError> {
+        let begun = self.begin_part();
+        begun.map_err(|error| self.named(error))
+    }
+
+    fn begin_part(&mut self) -> Result<(), BoxError> {
         let footer = self.parts.footers.get(self.started);
         let footer = footer.ok_or("more parts than footers")?;
         match &mut self.place {
@@ -135,14 +142,39 @@ impl Assembly {
 
     /// Takes bytes of the part's body.
     pub(crate) fn body(&mut self, bytes: &[u8]) -> Result<(), BoxError> {
-        match &mut self.place {
-            Place::File(_, Some(file)) | Place::Folder(_, Some(file)) => Ok(file.body(bytes)?),
-            Place::File(_, None) | Place::Folder(_, None) => Err("a body without a part".into()),
-        }
+        let written = match &mut self.place {
+            Place::File(_, Some(file)) | Place::Folder(_, Some(file)) => file.body(bytes),
+            Place::File(_, None) | Place::Folder(_, None) => {
+                return Err("a body without a part".into());
+            }
+        };
+        written.map_err(|error| self.named(error.into()))
     }
 
     /// Ends the last file; nothing is visible yet.
     pub(crate) fn finish(&mut self) -> Result<(), BoxError> {
+        let finished = self.finish_files();
+        finished.map_err(|error| self.named(error))
+    }
+
+    /// Says which output the disk has no room for.
+    fn named(&self, error: BoxError) -> BoxError {
+        let error = match error.downcast::<sink::Error>().map(|error| *error) {
+            Ok(sink::Error::Write { source }) => source,
+            Ok(error) => return error.into(),
+            Err(error) => error,
+        };
+        match error.downcast::<std::io::Error>() {
+            Ok(source) => Box::new(commit::Error::Step {
+                step: "written",
+                path: self.output.path.clone().into(),
+                source: *source,
+            }),
+            Err(error) => error,
+        }
+    }
+
+    fn finish_files(&mut self) -> Result<(), BoxError> {
         match &mut self.place {
             Place::File(_, file) => {
                 if let Some(file) = file.take() {

@@ -23,6 +23,8 @@ pub(crate) struct EncodedRows {
     /// Partition 0 of the run.
     first: PartitionKey,
     format: OutputFormat,
+    /// What the encoder may take.
+    memory_bytes: usize,
     schema: Option<SchemaRef>,
     part: Option<(PartEncoder, PartitionWriter)>,
 }
@@ -37,11 +39,13 @@ impl EncodedRows {
         store: Arc<PartitionStore>,
         first: PartitionKey,
         format: OutputFormat,
+        memory_bytes: usize,
     ) -> Self {
         Self {
             store,
             first,
             format,
+            memory_bytes,
             schema: None,
             part: None,
         }
@@ -99,7 +103,8 @@ impl EncodedRows {
             ..self.first.clone()
         };
         let body = self.store.writer(key, body_schema())?;
-        Ok((PartEncoder::new(&self.format, &schema)?, body))
+        let encoder = PartEncoder::within(&self.format, &schema, self.memory_bytes)?;
+        Ok((encoder, body))
     }
 }
 

@@ -13,12 +13,13 @@ use tokio::sync::oneshot;
 
 use super::encoded::EncodedRows;
 use super::inputs::PeerInputs;
+use super::room::StoreRoom;
 use super::rows::{Numbering, StoredRows};
 use super::{Error, ask};
 use crate::exchange::{Exchange, PartitionKey, PartitionStore};
 use crate::ids::{ExecutionId, JobId, TaskId};
 use crate::job::Failure;
-use crate::plan::catalog::QueryStage;
+use crate::plan::catalog::{Capacity, QueryStage};
 use crate::plan::stage::FragmentRows;
 use crate::spec::{JobSpec, TableCompression, TableFormat, TableOutput};
 use crate::wire::InputStage;
@@ -71,9 +72,9 @@ impl Tables {
     pub(crate) async fn cut(
         &self,
         spec: &JobSpec,
-        slots: u32,
+        capacity: Capacity,
     ) -> Result<Option<Vec<QueryStage>>, Failure> {
-        let Some((query, settings)) = ask::query(&spec.operation, slots) else {
+        let Some((query, settings)) = ask::query(&spec.operation, capacity) else {
             return Ok(None);
         };
         let sources = self.sources.clone();
@@ -122,7 +123,9 @@ impl Tables {
         let store = Arc::clone(&run.store);
         let numbering = match &run.rows {
             FragmentRows::Result(output) => {
-                let mut rows = EncodedRows::new(store, first, output_format(output));
+                let encoder_bytes = usize::try_from(run.memory_bytes / 3).unwrap_or(usize::MAX);
+                let format = output_format(output);
+                let mut rows = EncodedRows::new(store, first, format, encoder_bytes);
                 self.write(run, &mut rows)?;
                 return Ok(rows.finish()?);
             }
@@ -146,6 +149,7 @@ impl Tables {
             stores: self.sources.registry(),
             memory_bytes: usize::try_from(run.memory_bytes).unwrap_or(usize::MAX),
             spill_dir: run.spill_dir,
+            spill_room: Arc::new(StoreRoom(run.store)),
             cancelled: run.cancelled,
             batch_rows: BATCH_ROWS,
         };

@@ -77,6 +77,7 @@ impl Error {
                 swath_tables::Error::Query { .. } => "query",
                 swath_tables::Error::Table { .. } => "table",
                 swath_tables::Error::Memory { .. } => "memory",
+                swath_tables::Error::Spill { .. } => "spill",
                 swath_tables::Error::Cancelled => "cancelled",
                 swath_tables::Error::Run { .. }
                 | swath_tables::Error::Input { .. }

@@ -1,8 +1,8 @@
 //! Tables as jobs see them: specs become queries, queries stages; fragments run; parts become one output.
 //!
 //! The relational engine itself is the crate `swath-tables`, behind the feature `tables`; without it [`Tables`] exists and
-//! says that it can do nothing. With it, `engine` plans and runs, `ask` translates specs and plans, `inputs`, `rows` and
-//! `encoded` are the engine's ports to the exchange, `assemble` makes one output of encoded parts;
+//! says that it can do nothing. With it, `engine` plans and runs, `ask` translates specs and plans, `inputs`, `rows`,
+//! `encoded` and `room` are the engine's ports to the exchange, `assemble` makes one output of encoded parts;
 //! `fetch` copies a committed table to where somebody asks for it.
 
 #[cfg(not(feature = "tables"))]
@@ -21,6 +21,8 @@ mod failure;
 pub mod fetch;
 #[cfg(feature = "tables")]
 mod inputs;
+#[cfg(feature = "tables")]
+mod room;
 #[cfg(feature = "tables")]
 mod rows;
 #[cfg(feature = "tables")]

@@ -3,23 +3,25 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::shares::MemoryShares;
+
 /// What a worker may use, and how it behaves. The defaults come from the cgroup, else the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerConfig {
     /// Name of the worker; default host name and a random part.
     pub id: Option<String>,
-    /// Tasks that run at once; default one a core.
+    /// Tasks that run at once; default one a core, fewer where memory is short.
     pub slots: u32,
     /// Threads of the CPU pool; default as many as slots. More help nothing, fewer make tasks wait.
     pub cores: u32,
-    /// Memory that all running tasks together may plan for, in bytes; default three quarters of what there
-    /// is, less `store_memory_bytes`.
+    /// All the memory of the worker, in bytes: of the process itself, of stored partitions, of what is in flight
+    /// between peers, and of running tasks, which share the rest. Default three quarters of what there is.
     pub memory_bytes: u64,
-    /// Memory for stored partitions, in bytes; further ones go to disk. Default 256 MiB.
-    pub store_memory_bytes: u64,
+    /// The part of it for stored partitions, in bytes; further ones go to disk. Default a quarter, at most 256 MiB.
+    pub store_memory_bytes: Option<u64>,
     /// Folder for partitions on disk; default the system's folder for temporary files.
     pub store_dir: PathBuf,
-    /// Disk for stored partitions, in bytes; default 100 GiB.
+    /// Disk for stored partitions and for what tasks spill, in bytes; default 100 GiB.
     pub store_disk_bytes: u64,
     /// Age at which a partition is dropped even if nobody released it; default 24 h.
     pub partition_age: Duration,
@@ -35,21 +37,21 @@ pub struct WorkerConfig {
     pub coordinate: bool,
 }
 
-/// Memory for partitions by default.
-const STORE_MEMORY_BYTES: u64 = 256 << 20;
 /// What is assumed when neither cgroup nor machine tells.
 const MEMORY_BYTES_UNKNOWN: u64 = 2 << 30;
 
 impl Default for WorkerConfig {
     fn default() -> Self {
         let slots = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let memory_bytes = memory_limit_bytes() / 4 * 3;
         let slots = u32::try_from(slots).unwrap_or(1);
+        let slots = MemoryShares::slots_that_fit(memory_bytes, slots);
         Self {
             id: None,
             slots,
             cores: slots,
-            memory_bytes: (memory_limit_bytes() / 4 * 3).saturating_sub(STORE_MEMORY_BYTES),
-            store_memory_bytes: STORE_MEMORY_BYTES,
+            memory_bytes,
+            store_memory_bytes: None,
             store_dir: std::env::temp_dir(),
             store_disk_bytes: 100 << 30,
             partition_age: Duration::from_secs(24 * 3600),
@@ -91,6 +93,24 @@ pub enum ConfigError {
         /// Cores.
         cores: u32,
     },
+    /// Too little is left for tasks.
+    #[error(
+        "--memory {memory_mib} MiB is too little: {store_mib} MiB of it are the store's (--store-memory {store_mib} MiB), {other_mib} MiB the process's and the network's, and the {left_mib} MiB that are left do not suffice for {slots} slots, which need {needed_mib} MiB; raise --memory, or lower --store-memory or --slots"
+    )]
+    Memory {
+        /// The worker's memory.
+        memory_mib: u64,
+        /// The store's.
+        store_mib: u64,
+        /// What the process and the network take.
+        other_mib: u64,
+        /// What is left for tasks.
+        left_mib: u64,
+        /// How many tasks share it.
+        slots: u32,
+        /// What they need at least.
+        needed_mib: u64,
+    },
     /// The record would lapse between two heartbeats.
     #[error("heartbeat {heartbeat:?} must be under half of its time to live {ttl:?}")]
     Heartbeat {
@@ -113,7 +133,7 @@ impl WorkerConfig {
         self
     }
 
-    /// Sets the memory that running tasks may plan for, in bytes.
+    /// Sets the memory of the worker, in bytes: [`WorkerConfig::memory_bytes`].
     #[must_use]
     pub fn with_memory_limit(mut self, bytes: u64) -> Self {
         self.memory_bytes = bytes;
@@ -144,6 +164,15 @@ impl WorkerConfig {
                 ttl: self.heartbeat_ttl,
             });
         }
+        self.shares()?;
         Ok(())
+    }
+
+    /// Says what each part of the worker may use of its memory.
+    ///
+    /// # Errors
+    /// When too little is left for tasks.
+    pub fn shares(&self) -> Result<MemoryShares, ConfigError> {
+        MemoryShares::of(self)
     }
 }

@@ -132,8 +132,7 @@ impl Shared {
         let slot = self.slots.acquire().await.ok();
         if let StageWork::Fragment(_) = message.work {
             // A query uses what it is given: its slot's share.
-            let share =
-                self.service.config.memory_bytes / u64::from(self.service.config.slots.max(1));
+            let share = self.service.tasks_bytes / u64::from(self.service.config.slots.max(1));
             message.memory_bytes = message.memory_bytes.max(share);
         }
         let memory = match self.memory.take(message.memory_bytes).await {

@@ -17,7 +17,7 @@ pub(crate) struct MemoryBudget {
 /// Says that a task can never fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "the task needs {needed_mib} MiB of memory and this worker's limit for tasks is {limit_mib} MiB; start workers with a higher --memory, or use a smaller --blocksize"
+    "the task needs {needed_mib} MiB of memory and this worker's limit for tasks is {limit_mib} MiB, what is left of its --memory; start workers with a higher --memory, or use a smaller --blocksize"
 )]
 pub(crate) struct TooLarge {
     needed_mib: u64,

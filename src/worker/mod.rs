@@ -15,9 +15,11 @@ mod places;
 mod ports;
 mod report;
 pub mod run;
+mod shares;
 mod state;
 
 pub use config::{ConfigError, WorkerConfig};
 pub use ports::WorkerPorts;
 pub use run::TaskService;
+pub use shares::MemoryShares;
 pub use state::Activity;

@@ -40,6 +40,8 @@ pub struct TaskService {
     pub(super) ports: WorkerPorts,
     pub(super) activity: Activity,
     pub(super) coordinates: Coordinates,
+    /// Memory that running tasks share.
+    pub(super) tasks_bytes: u64,
 }
 
 /// What the tasks of a worker share.
@@ -64,7 +66,10 @@ impl TaskService {
         ports: WorkerPorts,
         coordinates: impl Fn() -> Vec<JobId> + Send + Sync + 'static,
     ) -> Self {
+        // A configuration that leaves nothing for tasks was refused before.
+        let tasks_bytes = config.shares().map_or(0, |shares| shares.tasks_bytes);
         Self {
+            tasks_bytes,
             config: Arc::new(config),
             me,
             ports,
@@ -98,7 +103,7 @@ impl TaskService {
         let shared = Arc::new(Shared {
             executor: Executor::new(self.ports.clone(), cpu),
             slots: Semaphore::new(slots),
-            memory: MemoryBudget::new(self.config.memory_bytes),
+            memory: MemoryBudget::new(self.tasks_bytes),
             leases: Leases::default(),
             places: Arc::new(Places::default()),
             reports: sender,
@@ -219,7 +224,7 @@ impl Shared {
             flight: service.me.flight.clone(),
             host: sysinfo::System::host_name().unwrap_or_default(),
             slots: service.config.slots,
-            memory_bytes: service.config.memory_bytes,
+            memory_bytes: service.tasks_bytes,
             memory_used_bytes: self.memory.used_bytes(),
             stored_bytes: usage.memory_bytes + usage.disk_bytes,
             running: service.activity.running(),

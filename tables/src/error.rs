@@ -3,6 +3,7 @@
 use datafusion::error::DataFusionError;
 
 use crate::ports::BoxError;
+use crate::run::SpillError;
 
 /// Says why a query cannot be planned, or a fragment not be run.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +40,14 @@ pub enum Error {
         /// What DataFusion said.
         source: Box<DataFusionError>,
     },
+    /// The operators could not spill.
+    #[error(
+        "the task spills what does not fit its memory, and the disk has no room for it; free some there, or start the worker with a higher --store-disk, another --store-dir or a higher --memory"
+    )]
+    Spill {
+        /// What is full.
+        source: SpillError,
+    },
     /// The task was cancelled.
     #[error("cancelled")]
     Cancelled,
@@ -57,7 +66,9 @@ impl Error {
         match self {
             Self::Table { source, .. } => source.may_pass(),
             Self::Query { source } | Self::Run { source } => may_pass(source.find_root()),
-            Self::Input { .. } | Self::Output { .. } | Self::Memory { .. } => true,
+            Self::Input { .. } | Self::Output { .. } | Self::Memory { .. } | Self::Spill { .. } => {
+                true
+            }
             Self::Cancelled => false,
         }
     }

@@ -30,13 +30,13 @@ pub mod zones;
 
 pub use error::Error;
 pub use plan::{plan, plan_registered, planning_session};
-pub use ports::{BatchStream, BoxError, Inputs, Outputs};
+pub use ports::{BatchStream, BoxError, Inputs, Outputs, SpillRoom, WholeDisk};
 pub use query::{
     Format, JoinKind, NamedTable, Operation, PlanSettings, Predicate, Query, StageOutput,
     TablePlan, TableStage,
 };
 pub use read::read;
-pub use run::{RunStats, TaskSettings, run};
+pub use run::{RunStats, SpillError, TaskSettings, run};
 
 #[cfg(test)]
 mod tests;

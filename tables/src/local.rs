@@ -14,7 +14,8 @@ use datafusion::execution::object_store::ObjectStoreRegistry;
 use futures::StreamExt;
 
 use crate::{
-    BatchStream, BoxError, Error, Inputs, Outputs, RunStats, TablePlan, TaskSettings, run,
+    BatchStream, BoxError, Error, Inputs, Outputs, RunStats, SpillRoom, TablePlan, TaskSettings,
+    run,
 };
 
 /// What tasks may use.
@@ -26,6 +27,8 @@ pub struct LocalSettings {
     pub memory_bytes: usize,
     /// Where tasks spill.
     pub spill_dir: PathBuf,
+    /// How much they may spill.
+    pub spill_room: Arc<dyn SpillRoom>,
     /// Rows of a batch.
     pub batch_rows: usize,
 }
@@ -52,6 +55,7 @@ pub async fn run_plan(
                 stores: Arc::clone(&settings.stores),
                 memory_bytes: settings.memory_bytes,
                 spill_dir: settings.spill_dir.clone(),
+                spill_room: Arc::clone(&settings.spill_room),
                 cancelled: Arc::new(AtomicBool::new(false)),
                 batch_rows: settings.batch_rows,
             };

@@ -11,6 +11,30 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// The batches of one partition, in the order in which they were written; a stream that ends without an error is whole.
 pub type BatchStream = BoxStream<'static, Result<RecordBatch, BoxError>>;
 
+/// Counts what tasks spill against what may be kept on the disk.
+pub trait SpillRoom: Send + Sync + std::fmt::Debug {
+    /// Takes room for bytes that are about to be written.
+    ///
+    /// # Errors
+    /// When there is none: the error says what is full and the way out.
+    fn take(&self, bytes: u64) -> Result<(), BoxError>;
+
+    /// Gives room back.
+    fn give(&self, bytes: u64);
+}
+
+/// As much as the disk has.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct WholeDisk;
+
+impl SpillRoom for WholeDisk {
+    fn take(&self, _: u64) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn give(&self, _: u64) {}
+}
+
 /// Opens the partitions that the tasks of earlier stages wrote.
 #[async_trait]
 pub trait Inputs: Send + Sync + std::fmt::Debug {

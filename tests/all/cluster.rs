@@ -268,10 +268,12 @@ async fn a_missing_input_fails_at_once_and_is_named() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_that_cannot_fit_names_need_and_limit() {
     let dir = tempfile::tempdir().unwrap();
-    scene(dir.path(), 700);
-    let worker = WorkerConfig::default()
+    scene(dir.path(), 2100);
+    let mut worker = WorkerConfig::default()
         .with_max_concurrent_tasks(1)
-        .with_memory_limit(1 << 20);
+        .with_memory_limit(138 << 20);
+    worker.store_memory_bytes = Some(0);
+    let limit_mib = worker.shares().unwrap().tasks_bytes >> 20;
     let options = LocalOptions {
         worker,
         ..LocalOptions::default()
@@ -279,7 +281,8 @@ async fn a_task_that_cannot_fit_names_need_and_limit() {
     let cluster = LocalCluster::start(options).await.unwrap();
     let (code, message) = fail(&cluster, &ndvi(dir.path(), &dir.path().join("out.tif"))).await;
     assert_eq!(code, "memory");
-    assert!(message.contains("limit for tasks is 1 MiB"), "{message}");
+    let named = format!("limit for tasks is {limit_mib} MiB");
+    assert!(message.contains(&named), "{message}");
     cluster.stop().await;
 }
 

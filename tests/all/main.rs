@@ -19,6 +19,9 @@ mod hostile;
 #[cfg(feature = "tables")]
 mod liars;
 #[cfg(test)]
+#[cfg(feature = "tables")]
+mod memory;
+#[cfg(test)]
 mod nats;
 #[cfg(test)]
 mod ranges;

@@ -1,5 +1,7 @@
 //! `swath-worker`: pulls jobs and tasks from NATS, runs them, serves their partitions over Arrow Flight.
 
+mod allocator;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -63,16 +65,17 @@ struct Arguments {
     /// Tasks that run at once [default: one a core]
     #[arg(long)]
     slots: Option<u32>,
-    /// Memory for running tasks, such as 8GiB [default: from the cgroup or machine]
+    /// Memory of the worker, such as 8GiB: process, stored partitions, network and tasks
+    /// [default: three quarters of the cgroup's or machine's]
     #[arg(long, value_parser = parse_bytes)]
     memory: Option<u64>,
-    /// Memory for stored partitions [default: 256MiB]
+    /// The part of it for stored partitions [default: a quarter, at most 256MiB]
     #[arg(long, value_parser = parse_bytes)]
     store_memory: Option<u64>,
     /// Folder for partitions beyond that [default: the system's temporary folder]
     #[arg(long)]
     store_dir: Option<PathBuf>,
-    /// Disk for stored partitions [default: 100GiB]
+    /// Disk for stored partitions and what tasks spill [default: 100GiB]
     #[arg(long, value_parser = parse_bytes)]
     store_disk: Option<u64>,
     /// Where /metrics, /healthz and /readyz are served [default: nowhere]
@@ -90,6 +93,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    allocator::set_up();
     let arguments = Arguments::parse();
     swath::telemetry::init("info", arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -184,7 +188,7 @@ fn config(arguments: &Arguments) -> WorkerConfig {
         config = config.with_memory_limit(bytes);
     }
     if let Some(bytes) = arguments.store_memory {
-        config.store_memory_bytes = bytes;
+        config.store_memory_bytes = Some(bytes);
     }
     if let Some(dir) = &arguments.store_dir {
         config.store_dir.clone_from(dir);

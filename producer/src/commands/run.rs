@@ -24,9 +24,8 @@ pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), 
     if let Some(slots) = arguments.slots {
         worker = worker.with_max_concurrent_tasks(slots);
     }
-    if let Some(bytes) = arguments.memory {
-        worker = worker.with_memory_limit(bytes);
-    }
+    let shared = worker.memory_bytes / u64::from(arguments.workers.max(1));
+    worker = worker.with_memory_limit(arguments.memory.unwrap_or(shared));
     let options = LocalOptions {
         workers: arguments.workers,
         worker,

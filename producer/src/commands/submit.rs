@@ -3,6 +3,7 @@
 use swath::client::SubmitOptions;
 use swath::coordinator::make_plan;
 use swath::io::source::Sources;
+use swath::plan::catalog::Capacity;
 use swath::plan::explain;
 use swath::tables::Tables;
 
@@ -33,8 +34,13 @@ pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Resul
 pub(crate) async fn explain(arguments: ExplainArguments, global: &Global) -> Result<(), CliError> {
     let spec = arguments.job.into_spec()?;
     let sources = Sources::new().map_err(|error| CliError::arguments("sources", &error))?;
-    let slots = swath::WorkerConfig::default().slots;
-    let plan = make_plan(&spec, &sources, &Tables::new(), slots).await?;
+    let here = swath::WorkerConfig::default();
+    let tasks_bytes = here.shares().ok().map(|shares| shares.tasks_bytes);
+    let capacity = Capacity {
+        slots: here.slots,
+        task_bytes: tasks_bytes.map(|bytes| bytes / u64::from(here.slots.max(1))),
+    };
+    let plan = make_plan(&spec, &sources, &Tables::new(), capacity).await?;
     let stages = explain::explain(&plan);
     if global.json {
         output::json(&stages);

@@ -32,6 +32,9 @@ use crate::wire;
 /// The wait before a connection that was refused or broken is tried once more.
 const RECONNECT_AFTER: Duration = Duration::from_millis(100);
 
+/// A smaller window would make every message wait for its reader.
+const STREAM_WINDOW_MIN: u32 = 1 << 20;
+
 /// Says how partitions of peers are fetched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FetchConfig {
@@ -114,6 +117,24 @@ pub struct FlightExchange {
     compress: Compress,
     governor: Arc<Governor>,
     pool: Arc<Pool>,
+}
+
+impl FetchConfig {
+    /// Windows of streams and connections that let no more than this be in flight.
+    #[must_use]
+    pub fn within(bytes_in_flight: u64) -> Self {
+        let default = Self::default();
+        let part = |of: u64, most: u32| {
+            let bytes = (bytes_in_flight / of).clamp(u64::from(STREAM_WINDOW_MIN), u64::from(most));
+            u32::try_from(bytes).unwrap_or(most)
+        };
+        Self {
+            bytes_in_flight: bytes_in_flight.min(default.bytes_in_flight),
+            stream_window_bytes: part(8, default.stream_window_bytes),
+            connection_window_bytes: part(2, default.connection_window_bytes),
+            ..default
+        }
+    }
 }
 
 impl FlightExchange {

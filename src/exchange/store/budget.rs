@@ -26,6 +26,20 @@ impl Budget {
         self.used.load(Ordering::Relaxed)
     }
 
+    /// Takes bytes; says whether they fitted. Nothing changes when they did not.
+    #[must_use]
+    pub(super) fn take(&self, bytes: u64) -> bool {
+        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= self.limit);
+        self.used
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
+            .is_ok()
+    }
+
+    /// Gives back what was taken.
+    pub(super) fn give(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::Relaxed);
+    }
+
     /// Returns a reservation of nothing, to be grown.
     pub(super) fn empty(self: &Arc<Self>) -> Reservation {
         Reservation {
@@ -46,13 +60,7 @@ impl Reservation {
     /// Reserves more; says whether it fitted. Nothing changes when it did not.
     #[must_use]
     pub(super) fn grow(&mut self, bytes: u64) -> bool {
-        let limit = self.budget.limit;
-        let more = |used: u64| used.checked_add(bytes).filter(|sum| *sum <= limit);
-        let grown = self
-            .budget
-            .used
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, more)
-            .is_ok();
+        let grown = self.budget.take(bytes);
         if grown {
             self.bytes += bytes;
         }
@@ -72,7 +80,7 @@ impl Reservation {
 
 impl Drop for Reservation {
     fn drop(&mut self) {
-        self.budget.used.fetch_sub(self.bytes, Ordering::Relaxed);
+        self.budget.give(self.bytes);
     }
 }
 

@@ -96,8 +96,14 @@ fn is_dead(folder: &Path) -> bool {
 
 /// Names the file that failed.
 pub(super) fn failed(path: &Path) -> impl FnOnce(io::Error) -> Error + '_ {
-    move |source| Error::File {
-        path: path.to_owned(),
-        source,
+    move |source| match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Error::DiskFull {
+            folder: path.parent().unwrap_or(path).to_owned(),
+            source,
+        },
+        _ => Error::File {
+            path: path.to_owned(),
+            source,
+        },
     }
 }

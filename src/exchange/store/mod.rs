@@ -134,6 +134,30 @@ impl PartitionStore {
         self.folder.path().to_owned()
     }
 
+    /// Takes room on the disk for what a task spills into [`PartitionStore::spill_dir`].
+    ///
+    /// # Errors
+    /// [`Error::Full`] when partitions and spilled rows together would pass the limit.
+    pub fn take_disk(&self, bytes: u64) -> Result<(), Error> {
+        match self.disk.take(bytes) {
+            true => Ok(()),
+            false => Err(self.full(bytes)),
+        }
+    }
+
+    /// Gives back what was taken with [`PartitionStore::take_disk`].
+    pub fn give_disk(&self, bytes: u64) {
+        self.disk.give(bytes);
+    }
+
+    fn full(&self, needed_bytes: u64) -> Error {
+        Error::Full {
+            folder: self.folder.path().to_owned(),
+            needed_bytes,
+            limit_bytes: self.disk.limit(),
+        }
+    }
+
     /// Returns a finished partition, and counts it as used now.
     #[must_use]
     pub fn get(&self, key: &PartitionKey) -> Option<Arc<StoredPartition>> {

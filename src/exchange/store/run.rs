@@ -153,11 +153,7 @@ fn put_on_disk(
         }
     };
     if !disk.reserve(needed_bytes) {
-        return Err(Error::Full {
-            place: "disk",
-            needed_bytes,
-            limit_bytes: store.disk.limit(),
-        });
+        return Err(store.full(needed_bytes));
     }
     disk.write(frame)
 }

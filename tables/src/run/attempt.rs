@@ -5,12 +5,15 @@ use std::sync::Arc;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
 use futures::StreamExt;
 
+use super::metered::MeteredStores;
+use super::spill::{Files, Spill};
 use super::write::Writer;
 use super::{RunError, RunStats, Sink, Surroundings, TaskSettings};
 use crate::PlanSettings;
@@ -27,21 +30,29 @@ pub(super) struct Attempt {
 impl Attempt {
     /// Reads a fragment; every attempt reads it anew, because operators keep what they did.
     pub(super) fn new(bytes: &[u8], share: (u64, u64), settings: &TaskSettings) -> Result<Self> {
+        let spill = Spill::new(settings.spill_dir.clone(), Arc::clone(&settings.spill_room));
         let surroundings = Arc::new(Surroundings::new(
             Arc::clone(&settings.inputs),
             Arc::clone(&settings.cancelled),
             share,
+            Arc::clone(&spill),
         ));
         let pool_bytes = settings.memory_bytes / 2;
+        let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(pool_bytes));
         let mut config =
             session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));
+        // What a sort keeps back to merge what it spilled: several batches, and several sorts may share the pool.
         config.options_mut().execution.sort_spill_reservation_bytes =
-            (pool_bytes / 32).min(10 << 20);
+            (pool_bytes / 8).min(10 << 20);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(pool_bytes)))
-            .with_object_store_registry(Arc::clone(&settings.stores))
-            .with_temp_file_path(&settings.spill_dir)
-            .with_max_temp_directory_size(u64::MAX)
+            .with_memory_pool(Arc::clone(&pool))
+            .with_object_store_registry(Arc::new(MeteredStores {
+                stores: Arc::clone(&settings.stores),
+                pool,
+            }))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_temp_file_factory(Arc::new(Files(spill))),
+            )
             .build_arc()?;
         let context = session::session(config, runtime, &PlanSettings::default()).task_ctx();
         let fragment = fragment::decode(bytes, &context)?;

@@ -5,7 +5,10 @@
 //! A share that one key fills is joined by sorting, which spills to disk.
 
 mod attempt;
+mod metered;
+mod owned;
 mod sink;
+mod spill;
 mod split;
 mod surroundings;
 mod write;
@@ -14,12 +17,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+pub(crate) use owned::{bytes_of, owned};
 pub(crate) use sink::{RunError, Sink, compact};
+pub use spill::SpillError;
 pub(crate) use surroundings::Surroundings;
 
 use datafusion::execution::object_store::ObjectStoreRegistry;
 
-use crate::{Error, Inputs, Outputs};
+use crate::{Error, Inputs, Outputs, SpillRoom};
 
 /// What a task may use.
 #[derive(Debug, Clone)]
@@ -28,10 +33,12 @@ pub struct TaskSettings {
     pub inputs: Arc<dyn Inputs>,
     /// Opens the files of tables.
     pub stores: Arc<dyn ObjectStoreRegistry>,
-    /// Its memory.
+    /// Its memory: operators, what is gathered for the output, and the bytes of files being read.
     pub memory_bytes: usize,
     /// Where it spills; it leaves nothing behind.
     pub spill_dir: PathBuf,
+    /// How much it may spill.
+    pub spill_room: Arc<dyn SpillRoom>,
     /// Set when it should stop.
     pub cancelled: Arc<AtomicBool>,
     /// Rows of a batch; default 8192.

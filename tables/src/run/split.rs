@@ -221,6 +221,9 @@ fn failed(error: RunError, attempt: Option<&Attempt>) -> Error {
     if let Some(source) = attempt.and_then(|attempt| attempt.surroundings.take_failure()) {
         return Error::Input { source };
     }
+    if let Some(source) = attempt.and_then(|attempt| attempt.surroundings.spill.take_failure()) {
+        return Error::Spill { source };
+    }
     if attempt.is_some_and(|attempt| attempt.surroundings.cancelled()) {
         return Error::Cancelled;
     }

@@ -9,6 +9,7 @@ use datafusion::error::{DataFusionError, Result};
 use futures::stream::BoxStream;
 use futures::{StreamExt, TryStreamExt};
 
+use super::spill::Spill;
 use crate::{BoxError, Inputs};
 
 /// The inputs of an attempt, and which share of its partition it takes.
@@ -17,6 +18,7 @@ pub(crate) struct Surroundings {
     inputs: Arc<dyn Inputs>,
     cancelled: Arc<AtomicBool>,
     share: (u64, u64),
+    pub(super) spill: Arc<Spill>,
     /// DataFusion wraps and shares errors; the first one of the inputs is kept here as it was.
     failure: Mutex<Option<BoxError>>,
 }
@@ -26,11 +28,13 @@ impl Surroundings {
         inputs: Arc<dyn Inputs>,
         cancelled: Arc<AtomicBool>,
         share: (u64, u64),
+        spill: Arc<Spill>,
     ) -> Self {
         Self {
             inputs,
             cancelled,
             share,
+            spill,
             failure: Mutex::new(None),
         }
     }

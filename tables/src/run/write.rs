@@ -13,6 +13,7 @@ use datafusion::physical_plan::repartition::RepartitionExec;
 use datafusion::physical_plan::sorts::sort::SortExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
+use super::owned::{bytes_of, owned};
 use super::{RunError, Sink};
 use crate::exchange::Hasher;
 use crate::fragment::Output;
@@ -94,6 +95,8 @@ pub(super) struct HashWriter {
     memory_bytes: usize,
     batches: Vec<RecordBatch>,
     bytes: usize,
+    /// Bytes of the gathered rows.
+    row_bytes: usize,
     /// For each partition the rows: number of the batch, row.
     places: Vec<Vec<(usize, usize)>>,
 }
@@ -105,11 +108,13 @@ impl HashWriter {
             memory_bytes: memory_bytes.min(GATHERED_BYTES_MAX),
             batches: Vec::new(),
             bytes: 0,
+            row_bytes: 0,
             places: vec![Vec::new(); partitions.max(1)],
         }
     }
 
     fn push(&mut self, batch: RecordBatch, sink: &mut Sink<'_>) -> Result<(), RunError> {
+        let batch = owned(batch)?;
         let partitions = self.places.len() as u64;
         let at = self.batches.len();
         for (row, hash) in self
@@ -123,8 +128,10 @@ impl HashWriter {
                 places.push((at, row));
             }
         }
-        self.bytes +=
-            get_record_batch_memory_size(&batch) + batch.num_rows() * size_of::<(usize, usize)>();
+        // A list of places doubles when it grows.
+        self.bytes += get_record_batch_memory_size(&batch)
+            + batch.num_rows() * 2 * size_of::<(usize, usize)>();
+        self.row_bytes += bytes_of(&batch);
         self.batches.push(batch);
         if self.bytes >= self.memory_bytes {
             self.flush(sink)?;
@@ -136,7 +143,7 @@ impl HashWriter {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
         let piece_bytes = PIECE_BYTES.min(self.memory_bytes / PIECES);
-        let piece_rows = piece_bytes.saturating_mul(rows) / self.bytes.max(1);
+        let piece_rows = piece_bytes.saturating_mul(rows) / self.row_bytes.max(1);
         for (partition, places) in (0_u32..).zip(&mut self.places) {
             for places in places.chunks(piece_rows.max(1)) {
                 sink.write(partition, interleave_record_batch(&batches, places)?)?;
@@ -145,6 +152,7 @@ impl HashWriter {
         }
         self.batches.clear();
         self.bytes = 0;
+        self.row_bytes = 0;
         Ok(())
     }
 }

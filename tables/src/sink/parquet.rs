@@ -26,6 +26,9 @@ use super::geo::{GeometryFacts, metadata};
 pub(super) const MAGIC: &[u8; 4] = b"PAR1";
 const ROW_GROUP_ROWS: usize = 1 << 20;
 const ROW_GROUP_BYTES: usize = 64 << 20;
+const ROW_GROUP_BYTES_MIN: usize = 1 << 20;
+/// A row group is in memory as encoded pages, and once more as the bytes that are handed on; dictionaries come on top.
+const ROW_GROUPS_IN_MEMORY: usize = 3;
 /// Length and magic behind a footer.
 const TAIL_BYTES: usize = 8;
 
@@ -37,7 +40,13 @@ pub(super) struct RowGroups {
 }
 
 impl RowGroups {
-    pub(super) fn new(schema: &SchemaRef, compression: Compression) -> Result<Self, ParquetError> {
+    /// - `memory_bytes`: what the encoder may take; a row group is the smaller for it.
+    pub(super) fn new(
+        schema: &SchemaRef,
+        compression: Compression,
+        memory_bytes: usize,
+    ) -> Result<Self, ParquetError> {
+        let group_bytes = memory_bytes / ROW_GROUPS_IN_MEMORY;
         let codec = match compression {
             Compression::Default | Compression::Snappy => Codec::SNAPPY,
             Compression::None => Codec::UNCOMPRESSED,
@@ -48,7 +57,9 @@ impl RowGroups {
         let properties = WriterProperties::builder()
             .set_compression(codec)
             .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-            .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+            .set_max_row_group_bytes(Some(
+                group_bytes.clamp(ROW_GROUP_BYTES_MIN, ROW_GROUP_BYTES),
+            ))
             .set_statistics_enabled(EnabledStatistics::Chunk)
             .set_offset_index_disabled(true)
             .set_created_by(concat!("swath ", env!("CARGO_PKG_VERSION")).to_owned())

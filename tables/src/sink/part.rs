@@ -13,7 +13,7 @@ use crate::query::Format;
 
 /// Encodes the rows of one part; its bytes go out in pieces while they are made.
 ///
-/// At most a row group (64 MiB) is in memory.
+/// Of Parquet a row group is in memory, of other formats a batch.
 #[derive(Debug)]
 pub struct PartEncoder {
     columns: Columns,
@@ -53,11 +53,24 @@ impl PartEncoder {
     /// # Errors
     /// When the format cannot hold a column.
     pub fn new(format: &OutputFormat, schema: &SchemaRef) -> Result<Self, Error> {
+        Self::within(format, schema, usize::MAX)
+    }
+
+    /// Makes an encoder that takes about so much memory at most: row groups of Parquet, which have 64 MiB otherwise,
+    /// become smaller.
+    ///
+    /// # Errors
+    /// As [`PartEncoder::new`].
+    pub fn within(
+        format: &OutputFormat,
+        schema: &SchemaRef,
+        memory_bytes: usize,
+    ) -> Result<Self, Error> {
         let columns = Columns::new(format, schema)?;
         let failed = |source: BoxError| encode_failed(format.format, source);
         let encoder = match format.format {
             Format::Parquet => {
-                let groups = RowGroups::new(&columns.schema, format.compression);
+                let groups = RowGroups::new(&columns.schema, format.compression, memory_bytes);
                 Encoder::Parquet(Box::new(groups.map_err(|e| failed(e.into()))?))
             }
             Format::Csv => Encoder::Csv,

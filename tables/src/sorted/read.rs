@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
+use datafusion::common::utils::memory::get_record_batch_memory_size;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -14,6 +15,7 @@ use datafusion::physical_plan::metrics::{BaselineMetrics, ExecutionPlanMetricsSe
 use datafusion::physical_plan::sorts::streaming_merge::StreamingMergeBuilder;
 use datafusion::physical_plan::stream::{EmptyRecordBatchStream, RecordBatchStreamAdapter};
 use futures::{StreamExt, TryStreamExt};
+use tokio::sync::Semaphore;
 
 use super::index::{self, Chunk};
 use super::keys::Keys;
@@ -23,6 +25,8 @@ use crate::run::{Surroundings, compact};
 const INDICES_AHEAD: usize = 8;
 /// Chunks of a run that are open: one is merged while the next is on its way.
 const CHUNKS_AHEAD: usize = 2;
+/// Chunks of all runs that are on their way, and not yet cut to what the range wants of them.
+const LOADS: usize = 16;
 
 /// The share of a sorted exchange that one task reads.
 #[derive(Debug, Clone, Copy)]
@@ -92,6 +96,7 @@ impl Merge {
         let Some(bounds) = bounds(&chunks, range) else {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
         };
+        let loads = Arc::new(Semaphore::new(LOADS));
         let runs = chunks.chunk_by(|(a, x), (b, y)| (a, x.run) == (b, y.run));
         let streams: Vec<SendableRecordBatchStream> = runs
             .map(|run| {
@@ -101,7 +106,17 @@ impl Merge {
                     .collect()
             })
             .filter(|run: &Vec<_>| !run.is_empty())
-            .map(|run| self.run(Arc::clone(&task), range.exchange, run, bounds.clone()))
+            .map(|run| {
+                let load = Load {
+                    task: Arc::clone(&task),
+                    exchange: range.exchange,
+                    bounds: bounds.clone(),
+                    keys: Arc::clone(&self.keys),
+                    schema: Arc::clone(&self.schema),
+                    loads: Arc::clone(&loads),
+                };
+                self.run(load, run)
+            })
             .collect();
         if streams.is_empty() {
             return Ok(Box::pin(EmptyRecordBatchStream::new(self.schema)));
@@ -123,34 +138,49 @@ impl Merge {
     }
 
     /// Reads the chunks of one run one after the other, without the rows that other ranges have.
-    fn run(
-        &self,
-        task: Arc<Surroundings>,
-        exchange: u32,
-        chunks: Vec<(u32, Chunk)>,
-        bounds: Bounds,
-    ) -> SendableRecordBatchStream {
-        let (keys, schema) = (Arc::clone(&self.keys), Arc::clone(&self.schema));
+    fn run(&self, load: Load, chunks: Vec<(u32, Chunk)>) -> SendableRecordBatchStream {
+        let memory = MemoryConsumer::new("chunks of sorted runs");
+        let memory = memory.register(self.context.memory_pool());
+        let schema = Arc::clone(&self.schema);
         let rows = futures::stream::iter(chunks)
             .map(move |(producer, chunk)| {
-                let (task, bounds) = (Arc::clone(&task), bounds.clone());
-                let (keys, schema) = (Arc::clone(&keys), Arc::clone(&schema));
+                let (load, held) = (load.clone(), memory.new_empty());
                 async move {
-                    let rows = task.open(exchange, producer, chunk.partition).await?;
-                    let rows: Vec<RecordBatch> = rows.try_collect().await?;
-                    let rows = concat_batches(&schema, &rows)?;
-                    if bounds.covers(&chunk) {
-                        Ok(rows)
-                    } else {
-                        trim(&keys, &rows, &bounds)
-                    }
+                    let rows = load.rows(producer, &chunk).await?;
+                    held.try_grow(get_record_batch_memory_size(&rows))?;
+                    Ok((rows, held))
                 }
             })
-            .buffered(CHUNKS_AHEAD);
-        Box::pin(RecordBatchStreamAdapter::new(
-            Arc::clone(&self.schema),
-            rows,
-        ))
+            .buffered(CHUNKS_AHEAD)
+            // From here on the merge counts it.
+            .map_ok(|(rows, _)| rows);
+        Box::pin(RecordBatchStreamAdapter::new(schema, rows))
+    }
+}
+
+/// What loading a chunk takes.
+#[derive(Clone)]
+struct Load {
+    task: Arc<Surroundings>,
+    exchange: u32,
+    bounds: Bounds,
+    keys: Arc<Keys>,
+    schema: SchemaRef,
+    loads: Arc<Semaphore>,
+}
+
+impl Load {
+    async fn rows(&self, producer: u32, chunk: &Chunk) -> Result<RecordBatch> {
+        // The semaphore is never closed.
+        let _load = self.loads.acquire().await.ok();
+        let opened = Arc::clone(&self.task).open(self.exchange, producer, chunk.partition);
+        let rows: Vec<RecordBatch> = opened.await?.try_collect().await?;
+        let rows = concat_batches(&self.schema, &rows)?;
+        if self.bounds.covers(chunk) {
+            Ok(rows)
+        } else {
+            trim(&self.keys, &rows, &self.bounds)
+        }
     }
 }
 

@@ -8,14 +8,14 @@ use datafusion::error::Result;
 
 use super::index::{self, Chunk};
 use super::keys::Keys;
-use crate::run::{RunError, Sink};
+use crate::run::{RunError, Sink, bytes_of, owned};
 
 /// Sampled keys of a chunk.
 const SAMPLES: usize = 4;
 const CHUNK_BYTES: usize = 1 << 20;
 const CHUNK_BYTES_MIN: usize = 16 << 10;
 /// A reader with as little memory can merge as many runs.
-const CHUNKS_PER_RUN: usize = 64;
+const CHUNKS_PER_RUN: usize = 128;
 /// What the reader of all runs should need for its chunks, two of each run.
 const READER_BYTES: usize = 256 << 20;
 
@@ -61,6 +61,7 @@ impl SortedWriter {
     }
 
     pub(crate) fn push(&mut self, batch: RecordBatch, sink: &mut Sink<'_>) -> Result<(), RunError> {
+        let batch = owned(batch)?;
         let rows = self.keys.rows(&batch)?;
         self.bytes += get_record_batch_memory_size(&batch)
             + rows.size()
@@ -90,10 +91,7 @@ impl SortedWriter {
         self.bytes = 0;
         let items = sorted(&batches, self.presorted);
         let whole: Vec<&RecordBatch> = batches.iter().map(|(batch, _)| batch).collect();
-        let bytes: usize = whole
-            .iter()
-            .map(|batch| get_record_batch_memory_size(batch))
-            .sum();
+        let bytes: usize = whole.iter().map(|batch| bytes_of(batch)).sum();
         let rows = self.chunk_bytes.saturating_mul(items.len()) / bytes.max(1);
         for items in items.chunks(rows.max(1)) {
             let places: Vec<(usize, usize)> = items

@@ -1,13 +1,15 @@
 //! Tasks with far less memory than their data.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use arrow::array::{Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::datasource::MemTable;
 
 use super::support::{Trial, rows, same, sorted, sql};
-use crate::{Operation, RunStats};
+use crate::local::run_plan;
+use crate::{BoxError, Error, Operation, RunStats, SpillError, SpillRoom};
 
 /// `rows` rows: a number, a key among `keys`, a text of 100 letters.
 async fn wide(trial: Trial, name: &str, rows: i64, key: impl Fn(i64) -> i64) -> Trial {
@@ -119,4 +121,76 @@ async fn windows_and_orders_within_groups_survive_little_memory() {
     let mut trial = wide(Trial::new(2), "a", 20_000, |row| row % 500).await;
     let statement = "select id, row_number() over (partition by key order by text desc) from a";
     check(&mut trial, 4 << 20, statement).await;
+}
+
+/// Room for some bytes.
+#[derive(Debug)]
+struct Room {
+    left: AtomicI64,
+}
+
+#[derive(Debug, thiserror::Error)]
+#[error("the cupboard is full")]
+struct CupboardFull;
+
+impl SpillRoom for Room {
+    fn take(&self, bytes: u64) -> Result<(), BoxError> {
+        let bytes = i64::try_from(bytes)?;
+        match self.left.fetch_sub(bytes, Ordering::Relaxed) >= bytes {
+            true => Ok(()),
+            false => {
+                self.left.fetch_add(bytes, Ordering::Relaxed);
+                Err(CupboardFull.into())
+            }
+        }
+    }
+
+    fn give(&self, bytes: u64) {
+        let bytes = i64::try_from(bytes).unwrap();
+        self.left.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn a_spill_without_room_says_so_and_leaves_neither_files_nor_debts() {
+    let mut trial = wide(Trial::new(2), "a", 100_000, |row| row % 2).await;
+    let statement = "select id, row_number() over (partition by key order by text desc) from a";
+    let room = Arc::new(Room {
+        left: AtomicI64::new(1 << 30),
+    });
+    trial.local.memory_bytes = 8 << 20;
+    trial.local.spill_room = Arc::clone(&room) as Arc<dyn SpillRoom>;
+    let plan = trial.plan(&sql(statement)).await;
+    let (_, stats) = run_plan(&plan, &trial.local).await.unwrap();
+    assert!(stats.spilled_bytes > 1 << 20, "{stats:?}");
+    assert_eq!(room.left.load(Ordering::Relaxed), 1 << 30);
+
+    room.left.store(1 << 20, Ordering::Relaxed);
+    let error = run_plan(&plan, &trial.local).await.unwrap_err();
+    assert!(error.to_string().contains("--store-disk"), "{error}");
+    let Error::Spill { source } = error else {
+        panic!("{error:?}");
+    };
+    let SpillError::Room { folder, source, .. } = source else {
+        panic!("{source:?}");
+    };
+    assert_eq!(folder, trial.local.spill_dir);
+    assert!(source.is::<CupboardFull>());
+    assert_eq!(room.left.load(Ordering::Relaxed), 1 << 20);
+    let left = std::fs::read_dir(&trial.local.spill_dir).unwrap().count();
+    assert_eq!(left, 0);
+}
+
+#[tokio::test]
+async fn a_spill_into_a_folder_that_is_gone_names_it() {
+    let mut trial = wide(Trial::new(2), "a", 100_000, |row| row % 2).await;
+    let statement = "select id, row_number() over (partition by key order by text desc) from a";
+    trial.local.memory_bytes = 8 << 20;
+    trial.local.spill_dir = trial.local.spill_dir.join("gone");
+    let plan = trial.plan(&sql(statement)).await;
+    let error = run_plan(&plan, &trial.local).await.unwrap_err();
+    let Error::Spill { source } = error else {
+        panic!("{error:?}");
+    };
+    assert!(source.to_string().contains("gone"), "{source}");
 }

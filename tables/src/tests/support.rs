@@ -10,7 +10,7 @@ use datafusion::prelude::{CsvReadOptions, SessionContext};
 
 use crate::local::{LocalSettings, run_plan};
 use crate::plan::{plan_registered, session};
-use crate::{Operation, PlanSettings, RunStats, TablePlan};
+use crate::{Operation, PlanSettings, RunStats, TablePlan, WholeDisk};
 
 /// Says whether the shared data is not there, and says so plainly.
 pub(crate) fn left_out() -> bool {
@@ -58,6 +58,7 @@ impl Trial {
                 stores: Arc::new(DefaultObjectStoreRegistry::new()),
                 memory_bytes: 256 << 20,
                 spill_dir: spill.path().to_owned(),
+                spill_room: Arc::new(WholeDisk),
                 batch_rows: 1024,
             },
             _spill: spill,

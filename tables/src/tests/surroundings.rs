@@ -11,7 +11,9 @@ use futures::StreamExt;
 
 use super::support::{Trial, sql};
 use crate::tests::support::left_out;
-use crate::{BatchStream, BoxError, Error, Inputs, Outputs, TablePlan, TaskSettings, run};
+use crate::{
+    BatchStream, BoxError, Error, Inputs, Outputs, TablePlan, TaskSettings, WholeDisk, run,
+};
 
 #[derive(Debug, PartialEq, thiserror::Error)]
 #[error("lost")]
@@ -69,6 +71,7 @@ fn settings(trial: &Trial, inputs: Broken, cancelled: bool) -> TaskSettings {
         stores: Arc::new(DefaultObjectStoreRegistry::new()),
         memory_bytes: 64 << 20,
         spill_dir: trial.local.spill_dir.clone(),
+        spill_room: Arc::new(WholeDisk),
         cancelled: Arc::new(AtomicBool::new(cancelled)),
         batch_rows: 1024,
     }
