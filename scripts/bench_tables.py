@@ -33,7 +33,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", help="folder of swath, swath-worker and examples/datafusion_alone [default: the newest build]")
+    parser.add_argument("--bin", help="folder of swath, swath-worker and datafusion-alone [default: the newest build]")
     parser.add_argument("--rows", type=int, default=20_000_000, help="rows of the facts; a tenth as many ids and dimensions")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--dask-runs", type=int, default=1, help="0 leaves Dask out")
@@ -106,7 +106,7 @@ def by_swath(workers, binaries, tables, operation, output):
 
 def by_datafusion(binaries, tables, operation, output):
     return measured([
-        binaries / "examples" / "datafusion_alone", 2, output, SQL[operation],
+        binaries / "datafusion-alone", 2, output, SQL[operation],
         f"facts={tables / 'facts'}", f"dims={tables / 'dims'}",
     ])
 
@@ -232,8 +232,8 @@ def main():
         dask_child(*args.dask_child)
         return
     binaries = cluster.find_binaries(args.bin)
-    alone = binaries / "examples" / "datafusion_alone"
-    check(args.swath_only or alone.is_file(), f"no {alone}: run `cargo build --release --workspace --example datafusion_alone`")
+    alone = binaries / "datafusion-alone"
+    check(args.swath_only or alone.is_file(), f"no {alone}: run `cargo build --release --workspace --features swath-tables/alone`")
     if args.worker_log:
         os.environ["RUST_LOG"] = args.worker_log
     with tempfile.TemporaryDirectory(prefix="swath-bench-", dir=args.folder) as temporary:

@@ -3,7 +3,7 @@
 //! What `scripts/bench_tables.sh` compares a cluster with: the same build of DataFusion, and the settings of its files that Swath
 //! writes with (Snappy, statistics of chunks); all else as DataFusion has it.
 //!
-//! `datafusion_alone THREADS OUT.parquet 'SELECT …' NAME=PATH…`
+//! `datafusion-alone THREADS OUT.parquet 'SELECT …' NAME=PATH…`
 
 use std::error::Error;
 
