@@ -233,7 +233,7 @@ def main():
         return
     binaries = cluster.find_binaries(args.bin)
     alone = binaries / "datafusion-alone"
-    check(args.swath_only or alone.is_file(), f"no {alone}: run `cargo build --release --workspace --features swath-tables/alone`")
+    check(args.swath_only or alone.is_file(), f"no {alone}: run `cargo build --release --workspace --features datafusion-alone/program`")
     if args.worker_log:
         os.environ["RUST_LOG"] = args.worker_log
     with tempfile.TemporaryDirectory(prefix="swath-bench-", dir=args.folder) as temporary:
