@@ -37,6 +37,7 @@ def options():
     parser.add_argument("--rows", type=int, default=20_000_000, help="rows of the facts; a tenth as many ids and dimensions")
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--dask-runs", type=int, default=1, help="0 leaves Dask out")
+    parser.add_argument("--partitions", type=int, help="of swath's exchanges [default: as swath chooses]")
     parser.add_argument("--swath-only", action="store_true", help="neither DataFusion nor Dask: for profiles")
     parser.add_argument("--only", choices=list(SQL), action="append", help="only this operation")
     parser.add_argument("--data", help="where the tables are kept between runs [default: made anew in the scratch folder]")
@@ -90,13 +91,15 @@ def measured(command):
     return Cost(wall, usage.ru_utime + usage.ru_stime)
 
 
-def by_swath(workers, binaries, tables, operation, output):
+def by_swath(args, workers, binaries, tables, operation, output):
     facts, dims = tables / "facts", tables / "dims"
     job = {
         "group-by": ["group-by", "--by", "id", "--agg", "count(*) as n,sum(v) as v,max(q) as q", facts],
         "sort": ["sort", "--by", "v, id", facts],
         "join": ["join", "--left", facts, "--right", dims, "--on", "id"],
     }[operation]
+    if args.partitions:
+        job += ["--partitions", args.partitions]
     pids = [worker.pid for worker in workers.workers.values()]
     before = cpu_of(pids)
     cost = measured([binaries / "swath", "--quiet", "run", "--nats", workers.url, *job, "-o", output, "--overwrite"])
@@ -151,14 +154,14 @@ def facts_of(operation, output):
         "facts = {'rows': data.count_rows(), 'columns': sorted(data.schema.names)}\n"
         "for name in data.schema.names:\n"
         "    values = column(name)\n"
-        "    if name == 'name': facts[name] = pc.sum(pc.binary_length(values)).as_py()\n"
+        "    if name == 'name': facts[name] = pc.sum(pc.binary_length(pc.cast(values, 'string'))).as_py()\n"
         "    else: facts[name] = round(float(pc.sum(values).as_py()), 3)\n"
         "    facts[name + ' nulls'] = values.null_count\n"
         "if operation == 'sort': facts['sorted'] = bool((np.diff(column('v').to_numpy()) >= 0).all())\n"
         "if operation == 'group-by': facts['ids'] = len(pc.unique(column('id')))\n"
         "if operation == 'join':\n"
         "    t = data.to_table(columns=['id', 'name'])\n"
-        "    facts['named'] = pc.all(pc.equal(pc.cast(pc.utf8_slice_codeunits(t['name'], 5), 'int64'), t['id'])).as_py()\n"
+        "    facts['named'] = pc.all(pc.equal(pc.cast(pc.utf8_slice_codeunits(pc.cast(t['name'], 'string'), 5), 'int64'), t['id'])).as_py()\n"
         "print(json.dumps(facts))\n"
     )
     done = subprocess.run([sys.executable, "-c", code, operation, str(output)], capture_output=True, text=True, check=False)
@@ -189,7 +192,7 @@ def machine():
 
 def race(args, workers, binaries, tables, folder, operation):
     """Runs the systems by turns; returns the costs of each, and the facts of each one's last output."""
-    systems = {"swath": (args.runs, lambda out: by_swath(workers, binaries, tables, operation, out))}
+    systems = {"swath": (args.runs, lambda out: by_swath(args, workers, binaries, tables, operation, out))}
     if not args.swath_only:
         systems["datafusion"] = (args.runs, lambda out: by_datafusion(binaries, tables, operation, out))
         if args.dask_runs:
