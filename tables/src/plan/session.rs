@@ -145,7 +145,11 @@ mod tests {
                 partitions: wanted,
                 ..PlanSettings::default()
             };
-            assert_eq!(partitions(mib << 20, &settings), expected, "{mib} MiB, {slots} slots");
+            assert_eq!(
+                partitions(mib << 20, &settings),
+                expected,
+                "{mib} MiB, {slots} slots"
+            );
         };
         // 128 MiB a partition, 4 MiB at least.
         check(0, 8, None, 1);
