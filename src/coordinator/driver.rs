@@ -205,7 +205,7 @@ impl<'a> Driver<'a> {
                     self.at(not_before, Alarm::Publish(task, attempt));
                 }
                 Command::WatchDeadline { at } => self.at(at, Alarm::Deadline),
-                Command::Finish(outcome) => finish = Some(outcome),
+                Command::Finish(outcome) => finish = Some(*outcome),
                 Command::Release => over = true,
             }
         }

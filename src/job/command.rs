@@ -23,8 +23,13 @@ pub enum Command {
         /// The moment.
         at: Timestamp,
     },
-    /// Append `Finished` with this outcome.
-    Finish(Outcome),
+    /// Append `Finished` with this outcome; in a box, since there is one in a job, and thousands of the others.
+    Finish(Box<Outcome>),
     /// Tell all workers to drop the job's partitions and to stop its running tasks.
     Release,
 }
+
+const _: () = assert!(
+    size_of::<Command>() <= 24,
+    "a command grew: a window of them is made at once"
+);

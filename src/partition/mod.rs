@@ -18,5 +18,6 @@ pub use error::Error;
 pub use extent::{Partition, SpatialExtent};
 pub use grid::WindowPartitioner;
 pub use hash::{HashPartitioner, hash_key};
+pub(crate) use hash::{hash_key_of_4, hash_key_of_8};
 pub use range::RangePartitioner;
 pub use spatial::{StripPartitioner, TilePartitioner};

@@ -4,13 +4,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array as _, ArrayRef, AsArray, UInt32Array};
-use arrow::compute::take_record_batch;
+use arrow::compute::take;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use arrow::record_batch::RecordBatch;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 
 use super::Shuffle;
 use super::error::Error;
+use super::words::take_words;
 
 /// Cuts a batch into one for each partition that has rows, in the order of partitions; rows keep their order.
 ///
@@ -96,22 +97,40 @@ fn pick(batch: &RecordBatch, rows: &UInt32Array, part: Range<usize>) -> Result<R
     {
         return Ok(batch.slice(*first as usize, rows.len()));
     }
-    take_record_batch(batch, &rows)
-        .and_then(compact)
+    let columns = batch
+        .columns()
+        .iter()
+        .map(|column| take_rows(column, &rows));
+    let columns = columns
+        .collect::<Result<_, _>>()
+        .map_err(Error::arrow("copy"))?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    RecordBatch::try_new_with_options(batch.schema(), columns, &options)
         .map_err(Error::arrow("copy"))
+}
+
+fn take_rows(column: &ArrayRef, rows: &UInt32Array) -> Result<ArrayRef, ArrowError> {
+    match column.data_type() {
+        DataType::Utf8 => take_words(column.as_string::<i32>(), rows),
+        DataType::LargeUtf8 => take_words(column.as_string::<i64>(), rows),
+        DataType::Binary => take_words(column.as_binary::<i32>(), rows),
+        DataType::LargeBinary => take_words(column.as_binary::<i64>(), rows),
+        _ => Ok(compact_column(&take(column, rows, None)?)),
+    }
 }
 
 /// Copies the strings that views point to: else each partition would hold, and send, all strings of the batch.
 pub(super) fn compact(batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-    let compact = |column: &ArrayRef| -> ArrayRef {
-        match column.data_type() {
-            DataType::Utf8View => Arc::new(column.as_string_view().gc()),
-            DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
-            _ => Arc::clone(column),
-        }
-    };
     RecordBatch::try_new(
         batch.schema(),
-        batch.columns().iter().map(compact).collect(),
+        batch.columns().iter().map(compact_column).collect(),
     )
+}
+
+fn compact_column(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        DataType::Utf8View => Arc::new(column.as_string_view().gc()),
+        DataType::BinaryView => Arc::new(column.as_binary_view().gc()),
+        _ => Arc::clone(column),
+    }
 }

@@ -20,6 +20,7 @@ mod sort;
 #[cfg(test)]
 mod tests;
 mod value;
+mod words;
 mod writer;
 
 pub use broadcast::BroadcastShuffle;

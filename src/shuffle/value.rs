@@ -21,7 +21,7 @@ use arrow::error::ArrowError;
 use half::f16;
 
 use super::column::encoded;
-use crate::partition::hash_key;
+use crate::partition::{hash_key, hash_key_of_4, hash_key_of_8};
 
 /// The hash of a null.
 const NULL: u64 = 0;
@@ -203,10 +203,28 @@ macro_rules! canonical_integers {
     };
 }
 
-canonical_integers!(i8 i16 i32 i64 i128 i256 u8 u16 u32 u64);
+canonical_integers!(i8 i16 i128 i256 u8 u16);
+
+macro_rules! canonical_words {
+    ($($native:ty: $hash:ident($bits:expr))*) => {
+        $(impl Canonical for $native {
+            #[inline]
+            fn hash(self) -> u64 {
+                $hash($bits(self))
+            }
+        })*
+    };
+}
+
+canonical_words!(
+    i32: hash_key_of_4(i32::cast_unsigned)
+    u32: hash_key_of_4(u32::from)
+    i64: hash_key_of_8(i64::cast_unsigned)
+    u64: hash_key_of_8(u64::from)
+);
 
 macro_rules! canonical_floats {
-    ($($native:ty: $nan:literal)*) => {
+    ($($native:ty: $nan:literal $hash:expr,)*) => {
         $(impl Canonical for $native {
             #[inline]
             fn hash(self) -> u64 {
@@ -215,23 +233,23 @@ macro_rules! canonical_floats {
                     value if value == <$native>::default() => 0,
                     value => value.to_bits(),
                 };
-                hash_key(&bits.to_le_bytes())
+                $hash(bits)
             }
         })*
     };
 }
 
 canonical_floats!(
-    f16: 0x7e00
-    f32: 0x7fc0_0000
-    f64: 0x7ff8_0000_0000_0000
+    f16: 0x7e00 |bits: u16| hash_key(&bits.to_le_bytes()),
+    f32: 0x7fc0_0000 hash_key_of_4,
+    f64: 0x7ff8_0000_0000_0000 hash_key_of_8,
 );
 
 impl Canonical for IntervalDayTime {
     fn hash(self) -> u64 {
         let low = u64::from(self.days.cast_unsigned());
         let high = u64::from(self.milliseconds.cast_unsigned());
-        hash_key(&(low | high << 32).to_le_bytes())
+        hash_key_of_8(low | high << 32)
     }
 }
 

@@ -57,7 +57,7 @@ impl Board {
         let Some(record) = stage.tasks.get_mut(task.index as usize) else {
             return;
         };
-        stage.ever += u32::from(!record.succeeded_once);
+        stage.ever += u32::from(!record.ended_well());
         record.win(worker, success.execution);
         stage.again.remove(&task.index);
         stage.done += 1;
@@ -127,6 +127,7 @@ impl Board {
     ) -> Option<Failure> {
         let task = told.task;
         let policy = &submission.options.retry;
+        self.unpublish(task);
         let stage = self.stage_mut(task.stage)?;
         stage.failed += 1;
         let record = stage.tasks.get_mut(task.index as usize)?;
@@ -139,7 +140,6 @@ impl Board {
         stage.retried += 1;
         let attempt = record.attempt;
         let wait = backoff::wait(policy, charged, after_ms, submission.seed, task, attempt);
-        self.unpublish(task);
         self.publish(task, at.after(wait), at, commands);
         None
     }

@@ -34,11 +34,9 @@ use crate::time::Timestamp;
 pub(super) struct Board {
     stages: Vec<Stage>,
     workers: Workers,
-    /// Tasks that were published and not answered, and the moment before which they are not to start.
-    published: BTreeMap<TaskId, Timestamp>,
-    /// Those of `published` whose moment is still to come.
+    /// Tasks that were published and not answered, and whose moment is still to come.
     delayed: BTreeSet<(Timestamp, TaskId)>,
-    /// Those of `published` whose moment has come and whose stage is not blocked: what fills the window.
+    /// Those whose moment has come and whose stage is not blocked: what fills the window.
     active: u32,
     /// Stages that may have a task to publish; each is looked at before it is believed.
     ready: BTreeSet<StageId>,
@@ -77,7 +75,6 @@ impl Board {
         let mut board = Self {
             stages,
             workers: Workers::default(),
-            published: BTreeMap::new(),
             delayed: BTreeSet::new(),
             active: 0,
             ready: BTreeSet::new(),
@@ -109,7 +106,6 @@ impl Board {
 
     /// Forgets what is still asked for: the job is decided.
     pub(super) fn close(&mut self) {
-        self.published = BTreeMap::new();
         self.delayed = BTreeSet::new();
         self.ready = BTreeSet::new();
         self.reopened = Vec::new();
@@ -169,7 +165,6 @@ impl Board {
         };
         self.stages.iter().map(stage).sum::<usize>()
             + self.stages.capacity() * size_of::<Stage>()
-            + tree::<(TaskId, Timestamp)>(self.published.len())
             + tree::<(Timestamp, TaskId)>(self.delayed.len())
             + tree::<(TaskId, Exception)>(self.exceptions.len())
     }

@@ -1,7 +1,7 @@
 //! The side of the board that faces the queue: what is published, when, and what is still asked for.
 
 use super::Board;
-use super::task::TaskState;
+use super::stage::Stage;
 use crate::ids::{StageId, TaskId};
 use crate::job::command::Command;
 use crate::time::Timestamp;
@@ -25,7 +25,9 @@ impl Board {
     /// Publishes what the window has room for; of stages that opened again, asks again for what was asked.
     pub(in crate::job) fn refill(&mut self, at: Timestamp, commands: &mut Vec<Command>) {
         for number in std::mem::take(&mut self.reopened) {
-            commands.extend(self.asked_of(number));
+            if let Some(stage) = self.stage(number) {
+                commands.extend(asked_of(number, stage));
+            }
         }
         let mut from = StageId(0);
         while self.active < self.window.size() {
@@ -66,8 +68,7 @@ impl Board {
         let Some(record) = self.task_mut(task) else {
             return;
         };
-        record.state = TaskState::Published;
-        self.published.insert(task, not_before);
+        record.publish(not_before);
         if let Some(stage) = self.stage_mut(task.stage) {
             stage.published += 1;
         }
@@ -81,9 +82,13 @@ impl Board {
 
     /// Takes a task from among the published ones; nothing when it is not there.
     pub(super) fn unpublish(&mut self, task: TaskId) {
-        let Some(moment) = self.published.remove(&task) else {
+        let Some(record) = self.task_mut(task) else {
             return;
         };
+        let Some(moment) = record.not_before() else {
+            return;
+        };
+        record.unpublish();
         let was_due = !self.delayed.remove(&(moment, task));
         let Some(stage) = self.stage_mut(task.stage) else {
             return;
@@ -98,24 +103,8 @@ impl Board {
 
     /// Returns a command for every task that is asked for, not answered, and can be run now.
     pub(in crate::job) fn asked(&self) -> impl Iterator<Item = Command> {
-        self.published
-            .iter()
-            .filter_map(|(task, moment)| self.ask(*task, *moment))
-    }
-
-    fn asked_of(&self, number: StageId) -> Vec<Command> {
-        let first = TaskId {
-            stage: number,
-            index: 0,
-        };
-        let last = TaskId {
-            stage: number,
-            index: u32::MAX,
-        };
-        let range = self.published.range(first..=last);
-        range
-            .filter_map(|(task, moment)| self.ask(*task, *moment))
-            .collect()
+        let stages = (0..).map(StageId).zip(&self.stages);
+        stages.flat_map(|(number, stage)| asked_of(number, stage))
     }
 
     fn ask(&self, task: TaskId, not_before: Timestamp) -> Option<Command> {
@@ -158,4 +147,25 @@ impl Board {
             }
         }
     }
+}
+
+/// Returns a command for every task of a stage that is asked for and not answered, none while the stage is blocked.
+///
+/// It looks at every task that was ever published: for a stage that opens again, and for a log that was replayed.
+fn asked_of(number: StageId, stage: &Stage) -> impl Iterator<Item = Command> {
+    let begun = if stage.is_open() && stage.published > 0 {
+        stage.tasks.as_slice()
+    } else {
+        &[]
+    };
+    (0..).zip(begun).filter_map(move |(index, record)| {
+        Some(Command::Publish {
+            task: TaskId {
+                stage: number,
+                index,
+            },
+            attempt: record.attempt,
+            not_before: record.not_before()?,
+        })
+    })
 }

@@ -140,7 +140,7 @@ impl Witness {
     ) -> Result<(), Violation> {
         let name = "a decision is justified";
         let finish = commands.iter().find_map(|command| match command {
-            Command::Finish(outcome) => Some(outcome),
+            Command::Finish(outcome) => Some(outcome.as_ref()),
             _ => None,
         });
         if self.decided.is_some() {

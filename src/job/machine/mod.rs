@@ -76,7 +76,7 @@ impl JobMachine {
             Some(outcome) => {
                 self.close();
                 self.decided = Some(outcome.clone());
-                vec![Command::Finish(outcome)]
+                vec![Command::Finish(Box::new(outcome))]
             }
             None => {
                 if let Some(board) = &mut self.board {
@@ -209,7 +209,7 @@ impl JobMachine {
             return vec![Command::Release];
         }
         if let Some(outcome) = &self.decided {
-            return vec![Command::Finish(outcome.clone())];
+            return vec![Command::Finish(Box::new(outcome.clone()))];
         }
         if self.submission.is_none() {
             return Vec::new();

@@ -48,12 +48,14 @@ fn words(at: Timestamp, commands: &[Command]) -> String {
             format!("{task}#{attempt}{later}")
         }
         Command::WatchDeadline { at } => format!("watch:{}", at.0 / 1000),
-        Command::Finish(Outcome::Succeeded) => "succeed".to_owned(),
-        Command::Finish(Outcome::Cancelled) => "cancel".to_owned(),
-        Command::Finish(Outcome::Failed { task, failure }) => {
-            let task = task.map(|task| format!("{task}:")).unwrap_or_default();
-            format!("fail:{task}{}", failure.code)
-        }
+        Command::Finish(outcome) => match outcome.as_ref() {
+            Outcome::Succeeded => "succeed".to_owned(),
+            Outcome::Cancelled => "cancel".to_owned(),
+            Outcome::Failed { task, failure } => {
+                let task = task.map(|task| format!("{task}:")).unwrap_or_default();
+                format!("fail:{task}{}", failure.code)
+            }
+        },
         Command::Release => "release".to_owned(),
     };
     commands.iter().map(word).collect::<Vec<_>>().join(" ")
@@ -159,6 +161,17 @@ fn lost(name: &str) -> Event {
     Event::WorkerLost {
         worker: id,
         incarnation,
+    }
+}
+
+/// Returns the failure with which a job is to end.
+fn failure_of(machine: &JobMachine) -> Failure {
+    match machine.outstanding().pop() {
+        Some(Command::Finish(outcome)) => match *outcome {
+            Outcome::Failed { failure, .. } => failure,
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
     }
 }
 
@@ -295,9 +308,7 @@ fn own_failures_are_tried_again_later_until_the_attempts_are_used_up() {
         (ng(0, 0, 2, FailureClass::Timeout), "0/0#3+"),
         (ng(0, 0, 3, RETRY), "fail:0/0:why"),
     ]);
-    let Some(Command::Finish(Outcome::Failed { failure, .. })) = machine.outstanding().pop() else {
-        panic!("{:?}", machine.outstanding());
-    };
+    let failure = failure_of(&machine);
     assert_eq!(failure.message, "task 0/0 failed after 3 tries: because");
     assert_eq!(failure.class, RETRY);
     assert_eq!(
@@ -611,9 +622,7 @@ fn the_deadline_is_watched_and_fails_the_job() {
         (Event::DeadlineReached, "fail:deadline"),
     ]);
     outstanding(&machine, "fail:deadline");
-    let Some(Command::Finish(Outcome::Failed { failure, .. })) = machine.outstanding().pop() else {
-        panic!("{:?}", machine.outstanding());
-    };
+    let failure = failure_of(&machine);
     assert_eq!(failure.class, FailureClass::Timeout);
 }
 
@@ -687,7 +696,7 @@ fn run_whole(tasks: u32) -> (JobMachine, usize) {
     let mut at = 0;
     while let Some(command) = asked.pop() {
         let Command::Publish { task, attempt, .. } = command else {
-            assert_eq!(command, Command::Finish(Outcome::Succeeded));
+            assert_eq!(command, Command::Finish(Box::new(Outcome::Succeeded)));
             break;
         };
         at += 100;

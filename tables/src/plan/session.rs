@@ -83,12 +83,16 @@ pub(crate) fn config(batch_rows: usize) -> SessionConfig {
 }
 
 /// Returns the number of partitions of every exchange: as many as slots while each has enough to do, more when
-/// a partition would pass `partition_bytes`.
+/// a partition would pass `partition_bytes`, and then so many that all slots are busy to the end.
 pub(crate) fn partitions(bytes: u64, settings: &PlanSettings) -> usize {
     let wanted = settings.partitions.map_or_else(
         || {
             let sized = bytes.div_ceil(settings.partition_bytes.max(1));
-            sized.max(u64::from(settings.slots).min(bytes.div_ceil(WORTH_A_TASK_BYTES)))
+            let slots = u64::from(settings.slots.max(1));
+            if sized > slots {
+                return sized.next_multiple_of(slots);
+            }
+            sized.max(slots.min(bytes.div_ceil(WORTH_A_TASK_BYTES)))
         },
         u64::from,
     );
@@ -126,5 +130,35 @@ fn force_broadcast(options: &mut datafusion::config::ConfigOptions, how: JoinKin
         options.optimizer.join_reordering = false;
         options.optimizer.hash_join_single_partition_threshold = BROADCAST_ALWAYS;
         options.optimizer.hash_join_single_partition_threshold_rows = BROADCAST_ALWAYS;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn partitions_follow_the_bytes_and_keep_all_slots_busy() {
+        let check = |mib: u64, slots: u32, wanted: Option<u32>, expected: usize| {
+            let settings = PlanSettings {
+                slots,
+                partitions: wanted,
+                ..PlanSettings::default()
+            };
+            assert_eq!(
+                partitions(mib << 20, &settings),
+                expected,
+                "{mib} MiB, {slots} slots"
+            );
+        };
+        // 128 MiB a partition, 4 MiB at least.
+        check(0, 8, None, 1);
+        check(8, 8, None, 2);
+        check(100, 8, None, 8);
+        check(300, 1, None, 3);
+        check(300, 2, None, 4);
+        check(300, 3, None, 3);
+        check(1100, 8, None, 16);
+        check(300, 2, Some(3), 3);
     }
 }

@@ -24,6 +24,8 @@ const PIECE_BYTES: usize = 1 << 20;
 const PIECES: usize = 16;
 /// More gathered rows make no larger batches that are worth it.
 const GATHERED_BYTES_MAX: usize = 128 << 20;
+/// Gathered for each partition: a few batches of its own. More would only leave the processor's caches before it is copied.
+const GATHERED_BYTES_PER_PARTITION: usize = 2 << 20;
 
 /// Writes what a fragment gives.
 pub(super) enum Writer {
@@ -93,6 +95,7 @@ impl Writer {
 pub(super) struct HashWriter {
     hasher: Hasher,
     memory_bytes: usize,
+    piece_bytes: usize,
     batches: Vec<RecordBatch>,
     bytes: usize,
     /// Bytes of the gathered rows.
@@ -105,7 +108,10 @@ impl HashWriter {
     fn new(hasher: Hasher, partitions: usize, memory_bytes: usize) -> Self {
         Self {
             hasher,
-            memory_bytes: memory_bytes.min(GATHERED_BYTES_MAX),
+            memory_bytes: memory_bytes
+                .min(GATHERED_BYTES_MAX)
+                .min(GATHERED_BYTES_PER_PARTITION.saturating_mul(partitions.max(1))),
+            piece_bytes: PIECE_BYTES.min(memory_bytes / PIECES),
             batches: Vec::new(),
             bytes: 0,
             row_bytes: 0,
@@ -142,10 +148,11 @@ impl HashWriter {
     fn flush(&mut self, sink: &mut Sink<'_>) -> Result<(), RunError> {
         let batches: Vec<&RecordBatch> = self.batches.iter().collect();
         let rows: usize = batches.iter().map(|batch| batch.num_rows()).sum();
-        let piece_bytes = PIECE_BYTES.min(self.memory_bytes / PIECES);
-        let piece_rows = piece_bytes.saturating_mul(rows) / self.row_bytes.max(1);
+        let piece_rows = (self.piece_bytes.saturating_mul(rows) / self.row_bytes.max(1)).max(1);
         for (partition, places) in (0_u32..).zip(&mut self.places) {
-            for places in places.chunks(piece_rows.max(1)) {
+            // Of one size: a small last one would be copied once more, to be put together with others.
+            let pieces = places.len().div_ceil(piece_rows).max(1);
+            for places in places.chunks(places.len().div_ceil(pieces).max(1)) {
                 sink.write(partition, interleave_record_batch(&batches, places)?)?;
             }
             places.clear();

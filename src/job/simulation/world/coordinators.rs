@@ -137,7 +137,7 @@ impl World {
                     },
                 );
             }
-            Command::Finish(outcome) => self.soon(Event::Finished(outcome.clone())),
+            Command::Finish(outcome) => self.soon(Event::Finished(outcome.as_ref().clone())),
             Command::Release => self.release(),
         }
     }
