@@ -75,6 +75,11 @@ pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, Pla
         TaskOperation::Index { .. }
         | TaskOperation::Calc { .. }
         | TaskOperation::Convert { .. }
+        | TaskOperation::Terrain(_)
+        | TaskOperation::Focal(_)
+        | TaskOperation::Convolve(_)
+        | TaskOperation::Reproject(_)
+        | TaskOperation::Composite(_)
         | TaskOperation::Custom { .. } => return None,
     };
     Some((Query { tables, operation }, plan_settings(settings, slots)))

@@ -12,6 +12,8 @@ mod examples;
 #[cfg(test)]
 mod flight;
 #[cfg(test)]
+mod focal;
+#[cfg(test)]
 mod hostile;
 #[cfg(test)]
 #[cfg(feature = "tables")]
@@ -26,5 +28,7 @@ mod shared;
 #[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
+#[cfg(test)]
+mod warp;
 #[cfg(test)]
 mod zoo;
