@@ -23,7 +23,7 @@ TABLES = ("nation", "region", "part", "supplier", "customer", "partsupp", "order
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--bin", help="folder of swath, swath-worker and examples/tpch [default: the newest build; measure a release build]")
+    parser.add_argument("--bin", help="folder of swath, swath-worker and tpch [default: the newest build; measure a release build]")
     parser.add_argument("--scale", type=float, default=1, help="1 makes 6 million rows of lineitem")
     parser.add_argument("--tables", help="folder of tables [default: they are made in the scratch folder]; made there when it has none")
     parser.add_argument("--workers", type=int, default=3)
@@ -35,8 +35,8 @@ def options():
 
 
 def tpch(binaries, *arguments):
-    program = binaries / "examples" / "tpch"
-    check(program.is_file(), f"no {program}: run `cargo build --release --workspace --bins --example tpch`")
+    program = binaries / "tpch"
+    check(program.is_file(), f"no {program}: run `cargo build --release --workspace`")
     command = [str(program), *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL)
     check(done.returncode == 0, f"{' '.join(command)}: exit code {done.returncode}\n{done.stderr.strip()}")

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use super::support::{Trial, same, sql};
 
-#[path = "../../examples/tpch/data.rs"]
+#[path = "../../../benches/tpch/src/data.rs"]
 mod data;
 
 /// The tests of `swath-worker` do the same at scale 0.1 on worker processes.

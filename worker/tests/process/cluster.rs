@@ -110,8 +110,8 @@ pub(crate) async fn wait_for_done(client: &Client, job: &JobId, tasks: u64) {
 }
 
 pub(crate) async fn end(client: &Client, job: &JobId) -> JobProgress {
-    let ended = tokio::time::timeout(Duration::from_secs(120), client.wait(job)).await;
-    let ended = ended.expect("the job ends within two minutes").unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(300), client.wait(job)).await;
+    let ended = ended.expect("the job ends within five minutes").unwrap();
     assert!(ended.succeeded(), "{}", ended.sentence());
     assert_eq!(
         ended.progress.failed(),

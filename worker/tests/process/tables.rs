@@ -230,7 +230,7 @@ async fn a_query_that_loses_a_worker_between_map_and_reduce_reruns_only_what_it_
         by: vec!["k".to_owned()],
         aggregates: vec!["count(*) as rows".to_owned(), "sum(n) as total".to_owned()],
         settings: TableSettings {
-            partitions: Some(60),
+            partitions: Some(24),
             ..TableSettings::default()
         },
     };

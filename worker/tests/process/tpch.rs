@@ -15,7 +15,7 @@ use crate::cluster::{end, submit};
 use crate::shared::tables::{alike, read_csv};
 use crate::tables::{Cluster, spec};
 
-#[path = "../../../tables/examples/tpch/data.rs"]
+#[path = "../../../benches/tpch/src/data.rs"]
 mod data;
 
 const SCALE: f64 = 0.1;

@@ -1,4 +1,5 @@
 -- The 22 queries of TPC-H with the parameters of the specification's validation run (TPC-H 3.0.1, 2.4).
+-- Two are those of a small scale, so that small tables have such rows: q11's fraction is 0.01 (0.0001 / 0.01), q18's quantity 250 (300).
 -- q1
 select l_returnflag, l_linestatus, sum(l_quantity) as sum_qty, sum(l_extendedprice) as sum_base_price,
   sum(l_extendedprice * (1 - l_discount)) as sum_disc_price,
