@@ -384,7 +384,12 @@ pub(super) fn raster_plan(
         })
         .sum();
     // A copy of classes has classes; a formula of them has whatever it makes of them: a measure.
-    let classes = kernel == KernelSpec::Copy && chunks.clone().any(|facts| facts.classes);
+    let classes = match &kernel {
+        KernelSpec::Copy => chunks.clone().any(|facts| facts.classes),
+        // Nor is there one of directions.
+        KernelSpec::Focal(kernel) => kernel.is_direction(),
+        KernelSpec::Calc { .. } => false,
+    };
     let resampling = if classes {
         Resampling::Nearest
     } else {
