@@ -118,32 +118,26 @@ impl Nine<'_> {
             return;
         };
         // Slices of one known length, so that the loops need no checks and are vectorised.
-        let at = |i: usize| {
-            [
-                a[i],
-                a[i + 1],
-                a[i + 2],
-                b[i],
-                b[i + 1],
-                b[i + 2],
-                c[i],
-                c[i + 1],
-                c[i + 2],
-            ]
-        };
         if self.mend {
             for (i, out) in out.iter_mut().enumerate() {
-                let cells = at(i);
+                let cells = at([a, b, c], i);
                 let centre = cells[4];
                 let mended = cells.map(|cell| if cell.is_nan() { centre } else { cell });
                 *out = valued(mended, formula);
             }
         } else {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = valued(at(i), formula);
+                *out = valued(at([a, b, c], i), formula);
             }
         }
     }
+}
+
+/// Returns the nine cells whose upper left one is the line's cell `i`.
+#[inline(always)]
+fn at([a, b, c]: [&[f64]; 3], i: usize) -> [f64; 9] {
+    let (j, k) = (i + 1, i + 2);
+    [a[i], a[j], a[k], b[i], b[j], b[k], c[i], c[j], c[k]]
 }
 
 /// Computes a cell, NaN when any of the nine is, whichever of them the formula looks at.
