@@ -13,7 +13,7 @@ use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
-use crate::{neighbourhood_job, table_job};
+use crate::{neighbourhood_job, table_job, warp_job};
 
 #[derive(Debug, Args)]
 #[command(
@@ -115,6 +115,12 @@ enum JobCommand {
     Focal(neighbourhood_job::FocalJob),
     /// A weighted sum of the cells around each cell
     Convolve(neighbourhood_job::ConvolveJob),
+    /// A raster on another grid: CRS, resolution, extent
+    Reproject(warp_job::Reproject),
+    /// Many rasters on one grid, side by side
+    Mosaic(warp_job::Mosaic),
+    /// Many rasters on one grid, one value for each cell
+    Composite(warp_job::Composite),
     /// Groups of a table's rows, with aggregates
     GroupBy(table_job::GroupBy),
     /// A table's rows in order
@@ -290,6 +296,9 @@ impl JobCommand {
             Self::Tpi(job) => job.into_spec()?,
             Self::Focal(job) => job.into_spec()?,
             Self::Convolve(job) => job.into_spec()?,
+            Self::Reproject(job) => job.into_spec()?,
+            Self::Mosaic(job) => job.into_spec()?,
+            Self::Composite(job) => job.into_spec()?,
             Self::GroupBy(job) => job.into_spec()?,
             Self::Sort(job) => job.into_spec()?,
             Self::Join(job) => job.into_spec()?,

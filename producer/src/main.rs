@@ -8,7 +8,9 @@ mod job;
 mod neighbourhood_job;
 mod output;
 mod progress;
+mod scenes;
 mod table_job;
+mod warp_job;
 
 use std::process::ExitCode;
 

@@ -114,6 +114,12 @@ fn title(spec: &JobSpec) -> String {
             format!("focal {name} {}", file_name(&focal.input))
         }
         TaskOperation::Convolve(convolve) => format!("convolve {}", file_name(&convolve.input)),
+        TaskOperation::Reproject(reproject) => format!("reproject {}", file_name(&reproject.input)),
+        TaskOperation::Composite(composite) => format!(
+            "{} of {} scenes",
+            composite.combine.name(),
+            composite.scenes.len()
+        ),
         TaskOperation::GroupBy { input, by, .. } => {
             format!("group-by {} of {}", by.join(","), table_name(input))
         }

@@ -94,6 +94,67 @@ const GROUND: Parameter = optional(
 );
 const WINDOW_INPUT: Parameter =
     required("FILE[@BAND]", "the raster; all bands unless one is given");
+const RES: Parameter = optional(
+    "--res R[,R]",
+    "size of a cell in the output's unit",
+    "as fine as the inputs",
+);
+const EXTENT: Parameter = optional(
+    "--extent L,B,R,T",
+    "left, bottom, right, top in the output's CRS",
+    "all that the inputs cover",
+);
+const RESAMPLING: Parameter = optional(
+    "--resampling METHOD",
+    "nearest, bilinear, cubic, cubicspline, lanczos, average, mode, min, max, med, q1, q3, sum, rms: gdalwarp's",
+    "nearest",
+);
+const THRESHOLD: Parameter = optional(
+    "--error-threshold CELLS",
+    "by how many cells of an input a position may be off",
+    "0.125",
+);
+const EXACT: Parameter = optional("--exact", "compute every position exactly", "off");
+const SRC_CRS: Parameter = optional(
+    "--src-crs CRS",
+    "CRS of inputs that do not say theirs",
+    "the inputs'",
+);
+const FILES: Parameter = optional(
+    "FILE[@BAND]...",
+    "the rasters, each with all its bands or one",
+    "a list",
+);
+const LIST: Parameter = optional(
+    "--list FILE",
+    "a raster a line; or a table (.csv) whose first line names its columns",
+    "none",
+);
+const STAC: Parameter = optional(
+    "--stac FILE",
+    "a STAC item collection (JSON): an item is a scene",
+    "none",
+);
+const ASSETS: Parameter = optional(
+    "--assets NAMES",
+    "the assets or columns that are the output's bands, such as B04,B08",
+    "with --stac and tables: required",
+);
+const MASK: Parameter = optional(
+    "--mask NAME[@BAND]",
+    "a band of classes: an asset or column, @BAND of the scene's own file, or a file for each scene",
+    "none",
+);
+const MASK_VALUES: Parameter = optional(
+    "--mask-values LIST",
+    "classes whose cells are left out, such as 3,8,9,10",
+    "none",
+);
+const DST_CRS: Parameter = optional(
+    "--dst-crs CRS",
+    "CRS of the output, such as EPSG:3857",
+    "that of the first input",
+);
 
 const OPERATIONS: &[OperationInfo] = &[
     OperationInfo {
@@ -280,6 +341,73 @@ const OPERATIONS: &[OperationInfo] = &[
         ],
         raster_output: true,
         example: "swath run convolve dem.tif --kernel sobel.txt -o edges.tif",
+    },
+    OperationInfo {
+        name: "reproject",
+        summary: "a raster, all bands, on another grid: CRS, resolution, extent",
+        parameters: &[
+            required("FILE", "path or URL of the raster"),
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run reproject scene.tif --dst-crs EPSG:3857 --resampling bilinear -o web.tif",
+    },
+    OperationInfo {
+        name: "mosaic",
+        summary: "many rasters of any grids on one grid, side by side",
+        parameters: &[
+            FILES,
+            LIST,
+            STAC,
+            ASSETS,
+            optional(
+                "--order NAME",
+                "which raster wins where several have a value: first or last",
+                "last",
+            ),
+            MASK,
+            MASK_VALUES,
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run mosaic north.tif south.tif --dst-crs EPSG:3035 --res 10 -o all.tif",
+    },
+    OperationInfo {
+        name: "composite",
+        summary: "many rasters of any grids on one grid, one value for each cell",
+        parameters: &[
+            required(
+                "HOW",
+                "median, mean, min, max, first or last of the valid values",
+            ),
+            FILES,
+            LIST,
+            STAC,
+            ASSETS,
+            MASK,
+            MASK_VALUES,
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run composite median --stac items.json --assets B04 --mask SCL --mask-values 3,8,9,10 -o clear.tif",
     },
     OperationInfo {
         name: "tasks",

@@ -8,5 +8,6 @@ pub mod catalogue;
 pub mod focal;
 pub mod local;
 pub mod task;
+pub mod warp;
 
 pub use task::{Operation, OperationError, Registry, TaskContext};

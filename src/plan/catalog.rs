@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::stage::FragmentRows;
 use crate::grid::profile::RasterFacts;
-use crate::spec::{Convolve, Focal, JobSpec, OutputKind, TaskOperation, Terrain};
+use crate::spec::{Convolve, Focal, JobSpec, OutputKind, Scene, TaskOperation, Terrain};
 
 /// Facts about inputs, by path.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -45,6 +45,11 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
         | TaskOperation::Terrain(Terrain { input, .. })
         | TaskOperation::Focal(Focal { input, .. })
         | TaskOperation::Convolve(Convolve { input, .. }) => vec![input.as_str()],
+        TaskOperation::Reproject(reproject) => vec![reproject.input.as_str()],
+        TaskOperation::Composite(composite) => {
+            let layers = composite.scenes.iter().flat_map(Scene::files);
+            layers.map(|layer| layer.path.as_str()).collect()
+        }
         operation => {
             debug_assert_ne!(operation.output_kind(), OutputKind::Raster);
             Vec::new()

@@ -1,5 +1,6 @@
 //! Why a job cannot be planned.
 
+use super::warp::WarpError;
 use crate::grid::DataType;
 use crate::job::FailureClass;
 use crate::ops::focal;
@@ -88,6 +89,9 @@ pub enum PlanError {
         found: DataType,
         wanted: DataType,
     },
+    /// Rasters cannot be brought onto the grid.
+    #[error(transparent)]
+    Warp(#[from] WarpError),
     /// The program was built without the engine.
     #[error("this build of Swath has no tables; build it with the feature 'tables'")]
     NoTables,
@@ -119,6 +123,7 @@ impl PlanError {
             Self::Grids { .. } => "spec-grids",
             Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
             Self::Dtype { .. } => "spec-dtype",
+            Self::Warp(error) => error.code(),
             Self::NoTables => "no-tables",
             Self::Unknown { .. } => "spec-input",
         }

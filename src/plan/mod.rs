@@ -9,6 +9,7 @@ mod neighbourhood;
 pub mod planner;
 pub mod stage;
 mod table;
+pub mod warp;
 
 pub use catalog::Catalog;
 pub use error::PlanError;

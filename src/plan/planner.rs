@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::{neighbourhood, table};
+use super::{neighbourhood, table, warp};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -64,6 +64,8 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
         TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
         TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
         TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
+        TaskOperation::Reproject(reproject) => warp::reproject(spec, catalog, reproject),
+        TaskOperation::Composite(composite) => warp::composite(spec, catalog, composite),
         TaskOperation::GroupBy { .. }
         | TaskOperation::Sort { .. }
         | TaskOperation::Join { .. }
@@ -388,7 +390,7 @@ pub(super) fn raster_plan(
         KernelSpec::Copy => chunks.clone().any(|facts| facts.classes),
         // Nor is there one of directions.
         KernelSpec::Focal(kernel) => kernel.is_direction(),
-        KernelSpec::Calc { .. } => false,
+        KernelSpec::Calc { .. } | KernelSpec::Warp(_) => false,
     };
     let resampling = if classes {
         Resampling::Nearest
@@ -403,7 +405,17 @@ pub(super) fn raster_plan(
         compression: output.compress,
         resampling,
     });
-    let mut stages = raster_stages(name, &raster, input_cell_bytes);
+    finish_raster(name, &raster, output, input_cell_bytes)
+}
+
+/// Makes the stages of a raster: its windows, its higher overviews, the commit.
+pub(super) fn finish_raster(
+    name: &str,
+    raster: &Arc<RasterStage>,
+    output: &RasterOutput,
+    input_cell_bytes: u64,
+) -> Plan {
+    let mut stages = raster_stages(name, raster, input_cell_bytes);
     let inputs = (0..stages.len())
         .filter_map(|n| u32::try_from(n).ok())
         .map(StageId)
@@ -411,7 +423,7 @@ pub(super) fn raster_plan(
     stages.push(Stage {
         name: "commit".to_owned(),
         work: StageWork::Commit {
-            raster,
+            raster: Arc::clone(raster),
             path: output.path.clone(),
             overwrite: output.overwrite,
         },
@@ -426,7 +438,7 @@ pub(super) fn raster_plan(
 
 /// Returns the window that a task of level 0 should have: square over tiled files, as wide as the raster
 /// over strips, which are read whole whatever part of them is wanted.
-fn window_size(width: u32, tile: u32, strips: bool) -> (u32, u32) {
+pub(super) fn window_size(width: u32, tile: u32, strips: bool) -> (u32, u32) {
     let power_of_two = |tiles: u32| 1 << tiles.max(1).ilog2();
     if !strips {
         let edge = power_of_two(TASK_EDGE / tile) * tile;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::warp::WarpKernel;
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
@@ -125,6 +126,8 @@ pub enum KernelSpec {
     Copy,
     /// Every band of the one source: an operation on the cells around each cell.
     Focal(FocalKernel),
+    /// Scenes brought onto the output's grid and combined; they stand here, not among the sources.
+    Warp(Arc<WarpKernel>),
     /// One band: an expression of the source bands by name.
     Calc {
         /// The expression.
@@ -144,7 +147,7 @@ impl KernelSpec {
     pub fn scratch_bytes(&self) -> u64 {
         match self {
             Self::Focal(kernel) => kernel.scratch_bytes(),
-            Self::Copy | Self::Calc { .. } => 0,
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
         }
     }
 
@@ -153,8 +156,26 @@ impl KernelSpec {
     pub fn halo(&self) -> u32 {
         match self {
             Self::Focal(kernel) => kernel.halo(),
-            Self::Copy | Self::Calc { .. } => 0,
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
         }
+    }
+}
+
+impl StageWork {
+    /// Returns what one task must know: of the scenes of a warp, those that lie in its window.
+    #[must_use]
+    pub fn for_task(&self, index: u32) -> Self {
+        if let Self::Raster(raster) = self
+            && let KernelSpec::Warp(kernel) = &raster.kernel
+            && let Some(group) = raster.layout.groups.first()
+            && let Some(window) = raster.layout.window(group, index)
+        {
+            return Self::Raster(Arc::new(RasterStage {
+                kernel: KernelSpec::Warp(Arc::new(kernel.within(&window))),
+                ..RasterStage::clone(raster)
+            }));
+        }
+        self.clone()
     }
 }
 

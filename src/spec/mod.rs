@@ -9,6 +9,7 @@ mod output;
 mod raster;
 mod table;
 mod task_list;
+mod warp;
 
 use serde::{Deserialize, Serialize};
 
@@ -26,6 +27,10 @@ pub use table::{
     TableSettings,
 };
 pub use task_list::{TaskList, TaskListError};
+pub use warp::{
+    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
+    WarpMethod, WarpSettings,
+};
 
 /// The version of the format that this build writes; it reads this one and every earlier one.
 pub const SPEC_VERSION: u32 = 1;
@@ -80,6 +85,10 @@ pub enum TaskOperation {
     Focal(Focal),
     /// A weighted sum of the cells around each cell.
     Convolve(Convolve),
+    /// One raster, all bands, on another grid.
+    Reproject(Reproject),
+    /// Many rasters on one grid, one value for each cell.
+    Composite(Composite),
     /// Groups of a table's rows.
     GroupBy {
         /// The table.
@@ -172,7 +181,9 @@ impl TaskOperation {
             | Self::Convert { .. }
             | Self::Terrain(_)
             | Self::Focal(_)
-            | Self::Convolve(_) => OutputKind::Raster,
+            | Self::Convolve(_)
+            | Self::Reproject(_)
+            | Self::Composite(_) => OutputKind::Raster,
             Self::GroupBy { .. }
             | Self::Sort { .. }
             | Self::Join { .. }
@@ -192,6 +203,11 @@ impl TaskOperation {
             | Self::Terrain(Terrain { input, .. })
             | Self::Focal(Focal { input, .. })
             | Self::Convolve(Convolve { input, .. }) => vec![input],
+            Self::Reproject(reproject) => vec![&mut reproject.input],
+            Self::Composite(composite) => {
+                let layers = composite.scenes.iter_mut().flat_map(Scene::files_mut);
+                layers.map(|layer| &mut layer.path).collect()
+            }
             Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
                 input.paths.iter_mut().collect()
             }

@@ -78,6 +78,8 @@ pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, Pla
         | TaskOperation::Terrain(_)
         | TaskOperation::Focal(_)
         | TaskOperation::Convolve(_)
+        | TaskOperation::Reproject(_)
+        | TaskOperation::Composite(_)
         | TaskOperation::Custom { .. } => return None,
     };
     Some((Query { tables, operation }, plan_settings(settings, slots)))

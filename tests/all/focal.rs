@@ -21,7 +21,7 @@ use swath::{JobSpec, TaskOperation};
 use tiff::encoder::{TiffEncoder, colortype};
 
 use crate::common::{raster_file, read, scene};
-use crate::zoo::shared_data;
+use crate::shared::shared_data;
 
 /// Reads a CSV without quotes in fields that matter: a map a row.
 fn table(path: &Path) -> Vec<BTreeMap<String, String>> {

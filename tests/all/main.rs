@@ -29,4 +29,6 @@ mod shared;
 #[cfg(feature = "tables")]
 mod tables;
 #[cfg(test)]
+mod warp;
+#[cfg(test)]
 mod zoo;

@@ -11,6 +11,7 @@ mod fragment;
 mod overviews;
 mod raster;
 mod tiles;
+mod warp;
 
 #[cfg(feature = "tables")]
 use std::collections::VecDeque;
@@ -69,6 +70,8 @@ pub(crate) enum Error {
     Calc(#[from] crate::ops::local::calc::Error),
     #[error("the neighbourhood cannot be computed")]
     Focal(#[from] crate::ops::focal::Error),
+    #[error("the scene cannot be brought onto the output's grid")]
+    Crs(#[from] crate::crs::Error),
     #[error("a tile could not be encoded")]
     Encode(#[from] io::raster::encode::Error),
     #[error("the output could not be written")]
@@ -114,7 +117,7 @@ impl Error {
             Self::Tables(error) => error.class(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => FailureClass::Fatal,
-            Self::Calc(_) | Self::Focal(_) | Self::Bug { .. } => FailureClass::Fatal,
+            Self::Calc(_) | Self::Focal(_) | Self::Crs(_) | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -129,6 +132,7 @@ impl Error {
             Self::Exchange(_) | Self::Partition { .. } => "exchange",
             Self::Calc(_) => "expression",
             Self::Focal(_) => "window",
+            Self::Crs(_) => "crs",
             Self::Encode(error) => error.code(),
             Self::Cog(error) => error.code(),
             Self::Commit(error) => error.code(),

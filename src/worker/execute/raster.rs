@@ -17,6 +17,10 @@ impl Executor {
         raster: Arc<RasterStage>,
         context: TaskContext,
     ) -> Result<Done, Error> {
+        if let KernelSpec::Warp(kernel) = &raster.kernel {
+            let kernel = Arc::clone(kernel);
+            return self.run_warp(raster, kernel, context).await;
+        }
         let first = *group(&raster, 0)?;
         let window = raster
             .layout
@@ -82,6 +86,9 @@ pub(super) fn compute(
                 ran => Ok(ran?),
             }
         }
+        KernelSpec::Warp(_) => Err(Error::Bug {
+            what: "a warp has no sources",
+        }),
         KernelSpec::Copy => {
             let block = blocks.pop().ok_or(Error::Bug {
                 what: "a copy of nothing",
