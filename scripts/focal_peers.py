@@ -56,8 +56,7 @@ class Peers:
 
     def run(self, *arguments):
         out = self.folder / "swath.tif"
-        # Small tiles, so that even a small raster is cut.
-        command = [self.swath, "run", *map(str, arguments), "-o", out, "--overwrite", "--quiet", "--blocksize", "64"]
+        command = [self.swath, "run", *map(str, arguments), "-o", out, "--overwrite", "--quiet"]
         subprocess.run(command, check=True)
         return read(out)
 

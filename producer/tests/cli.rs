@@ -50,6 +50,49 @@ mod cli {
     ];
 
     #[test]
+    fn terrain_windows_and_kernels_run() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        std::fs::write(dir.path().join("sobel.txt"), "-1 0 1\n-2 0 2\n-1 0 1\n").unwrap();
+        let run = |job: &[&str], code, words: &[&str]| {
+            let job = [&["run"], job, &["-o", "out.tif", "--overwrite"]].concat();
+            check(dir.path(), &job, code, words)
+        };
+        let good = ["succeeded"];
+        run(&["hillshade", "s/dem.tif", "--igor", "-z", "2"], 0, &good);
+        run(&["slope", "s/dem.tif", "--unit", "percent"], 0, &good);
+        run(
+            &["aspect", "s/dem.tif", "--alg", "zevenbergenthorne"],
+            0,
+            &good,
+        );
+        run(&["roughness", "s/dem.tif", "--compute-edges"], 0, &good);
+        run(&["tri", "s/dem.tif", "--alg", "Wilson"], 0, &good);
+        run(&["tpi", "s/dem.tif@1", "--dtype", "float64"], 0, &good);
+        run(&["focal", "median", "s/red.tif", "--size", "5"], 0, &good);
+        run(
+            &["convolve", "s/dem.tif", "--kernel", "sobel.txt"],
+            0,
+            &good,
+        );
+        // What cannot be is said before anything runs.
+        run(&["focal", "mean", "s/red.tif", "--size", "4"], 2, &["odd"]);
+        run(&["tpi", "s/dem.tif@2"], 2, &["no band 2"]);
+        let both = [
+            "hillshade",
+            "s/dem.tif",
+            "--multidirectional",
+            "--azimuth",
+            "3",
+        ];
+        run(&both, 2, &["--azimuth"]);
+        run(&["slope", "s/dem.tif", "--xscale", "2"], 2, &["--yscale"]);
+        std::fs::write(dir.path().join("sobel.txt"), "1 2\n1 x").unwrap();
+        let wrong = ["convolve", "s/dem.tif", "--kernel", "sobel.txt"];
+        run(&wrong, 2, &["sobel.txt", "line 2", "'x'"]);
+    }
+
+    #[test]
     fn a_job_runs_and_an_existing_output_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         sample(dir.path());

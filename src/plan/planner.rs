@@ -352,8 +352,12 @@ pub(super) fn raster_plan(
         })
         .sum();
     // A copy of classes has classes; a formula of them has whatever it makes of them: a measure.
-    let copied = matches!(kernel, KernelSpec::Copy | KernelSpec::Convert(_));
-    let classes = copied && chunks.clone().any(|facts| facts.classes);
+    let classes = match &kernel {
+        KernelSpec::Copy | KernelSpec::Convert(_) => chunks.clone().any(|facts| facts.classes),
+        // Nor is there one of directions.
+        KernelSpec::Focal(kernel) => kernel.is_direction(),
+        KernelSpec::Calc { .. } | KernelSpec::Warp(_) => false,
+    };
     let resampling = output.overview_resampling.unwrap_or(if classes {
         Resampling::Nearest
     } else {

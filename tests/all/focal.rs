@@ -4,17 +4,24 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use sha2::{Digest, Sha256};
+use swath::client::SubmitOptions;
+use swath::cluster::{LocalCluster, LocalOptions};
 use swath::grid::{Block, DataType, HaloBlock, Samples};
+use swath::job::Outcome;
 use swath::ops::focal::{CellSize, FocalKernel};
+use swath::plan::{Catalog, plan};
 use swath::spec::{
-    Aspect, FocalShape, FocalStatistic, Gradient, Hillshade, RuggednessFormula, Shading, Slope,
-    TerrainProduct,
+    Aspect, Focal, FocalShape, FocalStatistic, Gradient, Hillshade, JobOptions, RasterOutput,
+    RuggednessFormula, SPEC_VERSION, Shading, Slope, TerrainProduct,
 };
+use swath::{JobSpec, TaskOperation};
+use tiff::encoder::{TiffEncoder, colortype};
 
-use crate::common::{raster_file, read};
-use crate::zoo::shared_data;
+use crate::common::{raster_file, read, scene};
+use crate::shared::shared_data;
 
 /// Reads a CSV without quotes in fields that matter: a map a row.
 fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
@@ -259,5 +266,92 @@ async fn focal_statistics_are_those_of_the_reference() {
             let bytes = |v: f32| if v.is_nan() { f32::NAN } else { v + 0.0 }.to_le_bytes();
             assert_eq!(sha256(v, bytes), row["sha256_f32"], "{row:?}");
         }
+    }
+}
+
+/// A job in tiles of 1,040 cells: the least that a window of a task can be.
+fn job(operation: TaskOperation, output: &Path) -> JobSpec {
+    let mut output = RasterOutput::new(output.display().to_string());
+    output.blocksize = 1040;
+    JobSpec {
+        version: SPEC_VERSION,
+        operation,
+        output: Some(output.into()),
+        options: JobOptions::default(),
+    }
+}
+
+async fn succeed(cluster: &LocalCluster, spec: &JobSpec) {
+    let client = cluster.client();
+    let id = client.submit(spec, SubmitOptions::default()).await.unwrap();
+    let ended = tokio::time::timeout(Duration::from_secs(120), client.wait(&id)).await;
+    let ended = ended.expect("the job ends within two minutes").unwrap();
+    assert_eq!(ended.outcome, Some(Outcome::Succeeded));
+}
+
+/// Writes bands of one raster as a TIFF in strips.
+async fn three_bands(dir: &Path, output: &Path) {
+    let mut bands = Vec::new();
+    for name in ["red.tif", "green.tif", "blue.tif"] {
+        let block = read(&dir.join(name), &[1]).await;
+        let Some(Samples::UInt16(band)) = block.bands.into_iter().next() else {
+            panic!("a band of another type")
+        };
+        bands.push(band);
+    }
+    let cells = (0..bands[0].len()).flat_map(|cell| [0, 1, 2].map(|band| bands[band][cell]));
+    let cells: Vec<u16> = cells.collect();
+    let mut tiff = TiffEncoder::new(std::fs::File::create(output).unwrap()).unwrap();
+    tiff.write_image::<colortype::RGB16>(SIZE, SIZE, &cells)
+        .unwrap();
+}
+
+const SIZE: u32 = 1300;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn three_workers_make_of_several_bands_what_one_pass_over_the_whole_makes() {
+    let dir = tempfile::tempdir().unwrap();
+    scene(dir.path(), SIZE);
+    let (strips, tiles, output) = ("strips.tif", "tiles.tif", "mean.tif");
+    let [strips, tiles, output] = [strips, tiles, output].map(|name| dir.path().join(name));
+    three_bands(dir.path(), &strips).await;
+    let cluster = LocalCluster::start(LocalOptions {
+        workers: 3,
+        ..LocalOptions::default()
+    })
+    .await
+    .unwrap();
+    let input = strips.display().to_string();
+    succeed(&cluster, &job(TaskOperation::Convert { input }, &tiles)).await;
+    let focal = Focal {
+        input: tiles.display().to_string(),
+        band: None,
+        statistic: FocalStatistic::Mean,
+        size: 5,
+        shape: FocalShape::Circle,
+    };
+    let kernel = FocalKernel::Statistic {
+        statistic: focal.statistic,
+        size: focal.size,
+        shape: focal.shape,
+    };
+    let spec = job(TaskOperation::Focal(focal), &output);
+    let facts = raster_file(&tiles).await.facts().clone();
+    let catalog = Catalog {
+        query: None,
+        rasters: [(tiles.display().to_string(), facts)].into(),
+    };
+    assert_eq!(plan(&spec, &catalog).unwrap().stages[0].tasks, 4);
+    succeed(&cluster, &spec).await;
+    cluster.stop().await;
+    let whole = read(&tiles, &[1, 2, 3]).await;
+    let expected = run(&kernel, &whole, DataType::Float32, f64::NAN);
+    let found = read(&output, &[1, 2, 3]).await;
+    for (found, expected) in found.bands.iter().zip(&expected.bands) {
+        let (Samples::Float32(found), Samples::Float32(expected)) = (found, expected) else {
+            panic!("bands of another type")
+        };
+        let bits = |band: &[f32]| band.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert!(bits(found) == bits(expected), "the cut shows");
     }
 }

@@ -55,7 +55,7 @@ impl std::fmt::Display for FocalKernel {
                 compute_edges,
             } => {
                 let edges = if *compute_edges { " with edges" } else { "" };
-                let size = format_args!("{} × {}", cell.east, cell.south.abs());
+                let size = format_args!("{:.2} × {:.2}", cell.east, cell.south.abs());
                 write!(f, "{}{edges}, cells of {size}", product.name())
             }
             Self::Statistic {
@@ -86,10 +86,15 @@ pub(super) trait PanelKernel<T> {
 impl FocalKernel {
     /// Checks the parameters, and that an output of this type can hold the result.
     ///
+    /// The smallest and largest of windows need no value for "no data" where the input has none.
+    ///
     /// # Errors
     /// When a parameter is out of its range, or the type cannot say "no data".
     pub fn check(&self, dtype: DataType, nodata: Option<f64>) -> Result<(), Error> {
-        store::check(dtype, nodata)?;
+        // Of valid cells there always is a smallest.
+        if nodata.is_some() || !self.keeps_samples() {
+            store::check(dtype, nodata)?;
+        }
         match self {
             Self::Terrain {
                 product,
@@ -115,6 +120,29 @@ impl FocalKernel {
             Self::Statistic { size, .. } => size.min(&SIZE_MAX) / 2,
             Self::Convolve { weights, .. } => u32::try_from(weights.radius()).unwrap_or(u32::MAX),
         }
+    }
+
+    /// Tells whether each cell of the result is a sample of the window.
+    const fn keeps_samples(&self) -> bool {
+        matches!(
+            self,
+            Self::Statistic {
+                statistic: FocalStatistic::Min | FocalStatistic::Max,
+                ..
+            }
+        )
+    }
+
+    /// Tells whether the result is a direction, of which there is no mean: between 359 and 1 degrees lies 0.
+    #[must_use]
+    pub const fn is_direction(&self) -> bool {
+        matches!(
+            self,
+            Self::Terrain {
+                product: TerrainProduct::Aspect(_),
+                ..
+            }
+        )
     }
 
     /// Returns the bytes that a run holds beside its block and its output, at most.
@@ -153,11 +181,12 @@ impl FocalKernel {
         go_on: &mut dyn FnMut() -> bool,
     ) -> Result<Block, Error> {
         self.check(dtype, nodata)?;
-        let input = from
-            .block
-            .bands
-            .first()
-            .map_or(DataType::UInt8, |band| band.dtype());
+        let block = &from.block;
+        let input = block.bands.first().map_or(dtype, |band| band.dtype());
+        let full = !input.is_float() && block.nodata.is_none() && block.mask.is_none();
+        if !full {
+            store::check(dtype, nodata)?;
+        }
         // Singles hold each sample of these types exactly, and twice as many fit in a register.
         let single = input.bytes() < 4 || input == DataType::Float32;
         let mut run = Run {
@@ -229,7 +258,9 @@ impl Run<'_> {
         let mut bands = Vec::with_capacity(block.bands.len());
         let (across, down) = panel_size(self.halo);
         for samples in &block.bands {
-            let mut band = Band::new(dtype, nodata, (core.cols, core.rows))?;
+            // Where there need not be a value for "no data", none is written.
+            let unused = (!dtype.is_float()).then_some(0.0);
+            let mut band = Band::new(dtype, nodata.or(unused), (core.cols, core.rows))?;
             for row in (0..core.rows).step_by(down as usize) {
                 for col in (0..core.cols).step_by(across as usize) {
                     if !(self.go_on)() {
@@ -285,5 +316,55 @@ impl Run<'_> {
         } else {
             Err(bug("its halo is too narrow"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::grid::Samples;
+
+    #[test]
+    fn the_largest_of_bytes_without_no_data_needs_none() {
+        let largest = FocalKernel::Statistic {
+            statistic: FocalStatistic::Max,
+            size: 3,
+            shape: FocalShape::Square,
+        };
+        let block = |nodata| {
+            HaloBlock::whole(Block {
+                cols: 4,
+                rows: 1,
+                bands: vec![Samples::UInt8(vec![9, 0, 2, 5])],
+                nodata,
+                mask: None,
+            })
+        };
+        let run = |nodata| largest.run(&block(nodata), DataType::UInt8, None, &mut || true);
+        assert_eq!(run(None).unwrap().bands, [Samples::UInt8(vec![9, 9, 5, 5])]);
+        assert!(matches!(run(Some(0.0)), Err(Error::NodataMissing { .. })));
+    }
+
+    #[test]
+    fn a_run_stops_when_it_is_told_to() {
+        let kernel = FocalKernel::Statistic {
+            statistic: FocalStatistic::Mean,
+            size: 3,
+            shape: FocalShape::Square,
+        };
+        let block = HaloBlock::whole(Block {
+            cols: 600,
+            rows: 200,
+            bands: vec![Samples::zeros(DataType::UInt8, 600 * 200)],
+            nodata: None,
+            mask: None,
+        });
+        let mut panels = 0;
+        let mut go_on = || {
+            panels += 1;
+            panels < 4
+        };
+        let stopped = kernel.run(&block, DataType::Float32, None, &mut go_on);
+        assert_eq!((stopped, panels), (Err(Error::Stopped), 4));
     }
 }

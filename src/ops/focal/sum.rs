@@ -7,11 +7,11 @@ use super::panel::Panel;
 
 /// Adds up the valid cells of each window, in doubles; divides by their number for the mean.
 pub(super) struct Sum {
-    pub(super) footprint: Footprint,
-    pub(super) mean: bool,
-    pub(super) scratch: Scratch<f64>,
-    pub(super) sums: Vec<f64>,
-    pub(super) counts: Vec<f64>,
+    footprint: Footprint,
+    mean: bool,
+    scratch: Scratch<f64>,
+    sums: Vec<f64>,
+    counts: Vec<f64>,
 }
 
 impl Sum {

@@ -3,7 +3,9 @@
 use std::f64::consts::{FRAC_PI_2, PI};
 
 use super::angle::{acos, atan, atan2};
-use super::{CellSize, Error, Nine, cell_size, positive};
+use super::{
+    CellSize, Differences, Error, Formula, Horn, Nine, ZevenbergenThorne, cell_size, positive,
+};
 use crate::spec::{Gradient, Hillshade, Shading};
 
 /// Computes how bright each cell is, 1 (dark) to 255, from the angle between the light and the slope.
@@ -54,62 +56,26 @@ impl Light {
     }
 
     pub(super) fn row(&self, nine: Nine<'_>, out: &mut [f64]) {
-        // The choice of a gradient stands outside of the loops.
+        // The choices stand outside of the loops.
         match self.gradient {
-            Gradient::Horn => self.shaded(nine, out, |cells| Gradient::Horn.of(cells)),
-            Gradient::ZevenbergenThorne => {
-                self.shaded(nine, out, |cells| Gradient::ZevenbergenThorne.of(cells));
-            }
+            Gradient::Horn => self.shaded(nine, out, Horn),
+            Gradient::ZevenbergenThorne => self.shaded(nine, out, ZevenbergenThorne),
+        }
+    }
+
+    fn shaded<D: Differences>(&self, nine: Nine<'_>, out: &mut [f64], differences: D) {
+        match self.shading {
+            Shading::Single => nine.each(out, &Single(self, differences)),
+            Shading::Combined => nine.each(out, &Combined(self, differences)),
+            Shading::Multidirectional => nine.each(out, &Multidirectional(self, differences)),
+            Shading::Igor => nine.each(out, &Igor::new(self, differences)),
         }
     }
 
     #[inline(always)]
-    fn shaded(
-        &self,
-        nine: Nine<'_>,
-        out: &mut [f64],
-        differences: impl Fn([f64; 9]) -> (f64, f64),
-    ) {
-        let slope = |cells| {
-            let (x, y) = differences(cells);
-            (x * self.x, y * self.y)
-        };
-        match self.shading {
-            Shading::Single => nine.each(out, |cells| {
-                let (x, y) = slope(cells);
-                // max takes the number where the other is NaN; there is none here.
-                1.0 + 254.0 * self.cosine(x, y).max(0.0)
-            }),
-            Shading::Combined => nine.each(out, |cells| {
-                let (x, y) = slope(cells);
-                let steepness = atan((x * x + y * y).sqrt());
-                let shade = 1.0 - acos(self.cosine(x, y)) * steepness / (FRAC_PI_2 * FRAC_PI_2);
-                1.0 + 254.0 * shade.max(0.0)
-            }),
-            Shading::Multidirectional => nine.each(out, |cells| {
-                let (x, y) = slope(cells);
-                self.from_all_sides(x, y)
-            }),
-            Shading::Igor => {
-                // The direction is of the differences as they are, as for aspect.
-                let against = (PI * 1.5 - self.azimuth).rem_euclid(2.0 * PI);
-                nine.each(out, |cells| {
-                    let (x, y) = differences(cells);
-                    let flat = x == 0.0 && y == 0.0;
-                    let direction = if flat { 0.0 } else { atan2(y, x) };
-                    let direction = if direction < 0.0 {
-                        direction + 2.0 * PI
-                    } else {
-                        direction
-                    };
-                    let apart = (direction - against).abs();
-                    let apart = if apart > PI { 2.0 * PI - apart } else { apart };
-                    let (x, y) = (x * self.x, y * self.y);
-                    let steepness = atan((x * x + y * y).sqrt()) / FRAC_PI_2;
-                    255.0 * (1.0 - steepness * (1.0 - apart / PI))
-                });
-            }
-        }
+    fn slope<D: Differences>(&self, _: &D, cells: [f64; 9]) -> (f64, f64) {
+        let (x, y) = D::of(cells);
+        (x * self.x, y * self.y)
     }
 
     /// Returns the cosine of the angle between the light and the slope's normal.
@@ -123,7 +89,7 @@ impl Light {
         const DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
         let (xx, yy) = (x * x, y * y);
         let square = xx + yy;
-        let lit = |towards: f64| (self.up + towards * self.level).max(0.0);
+        let lit = |towards: f64| positive_part(self.up + towards * self.level);
         let southwest = lit((y - x) * DIAGONAL);
         let west = lit(-x);
         let northwest = lit(-(x + y) * DIAGONAL);
@@ -137,4 +103,82 @@ impl Light {
         let flat = 254.0 * self.up;
         1.0 + if square == 0.0 { flat } else { shade }
     }
+}
+
+struct Single<'a, D>(&'a Light, D);
+
+impl<D: Differences> Formula for Single<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        let (x, y) = self.0.slope(&self.1, cells);
+        1.0 + 254.0 * positive_part(self.0.cosine(x, y))
+    }
+}
+
+struct Combined<'a, D>(&'a Light, D);
+
+impl<D: Differences> Formula for Combined<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        let (x, y) = self.0.slope(&self.1, cells);
+        let steepness = atan((x * x + y * y).sqrt());
+        let shade = 1.0 - acos(self.0.cosine(x, y)) * steepness / (FRAC_PI_2 * FRAC_PI_2);
+        1.0 + 254.0 * positive_part(shade)
+    }
+}
+
+struct Multidirectional<'a, D>(&'a Light, D);
+
+impl<D: Differences> Formula for Multidirectional<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        let (x, y) = self.0.slope(&self.1, cells);
+        self.0.from_all_sides(x, y)
+    }
+}
+
+struct Igor<'a, D> {
+    light: &'a Light,
+    differences: D,
+    /// The direction that the light falls on, anticlockwise from east, in radians.
+    against: f64,
+}
+
+impl<'a, D> Igor<'a, D> {
+    fn new(light: &'a Light, differences: D) -> Self {
+        Self {
+            light,
+            differences,
+            against: (PI * 1.5 - light.azimuth).rem_euclid(2.0 * PI),
+        }
+    }
+}
+
+impl<D: Differences> Formula for Igor<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        // The direction is of the differences as they are, as for aspect; a flat cell has none, and does not need it.
+        let (x, y) = D::of(cells);
+        let direction = if x.abs() + y.abs() == 0.0 {
+            0.0
+        } else {
+            atan2(y, x)
+        };
+        let direction = if direction < 0.0 {
+            direction + 2.0 * PI
+        } else {
+            direction
+        };
+        let apart = (direction - self.against).abs();
+        let apart = if apart > PI { 2.0 * PI - apart } else { apart };
+        let (x, y) = self.light.slope(&self.differences, cells);
+        let steepness = atan((x * x + y * y).sqrt()) / FRAC_PI_2;
+        255.0 * (1.0 - steepness * (1.0 - apart / PI))
+    }
+}
+
+/// Returns the number, or 0 where it is below.
+#[inline(always)]
+fn positive_part(value: f64) -> f64 {
+    if value > 0.0 { value } else { 0.0 }
 }

@@ -16,7 +16,7 @@ use self::lines::Lines;
 use super::Error;
 use super::kernel::PanelKernel;
 use super::panel::Panel;
-use crate::spec::{Gradient, TerrainProduct};
+use crate::spec::{Gradient, RuggednessFormula, TerrainProduct};
 
 /// The ground size of a cell in the unit of the elevations, as gradients need it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,7 @@ enum Product {
     Slope(slope::Steepness),
     Aspect(aspect::Direction),
     Roughness,
-    Tri(crate::spec::RuggednessFormula),
+    Tri(RuggednessFormula),
     Tpi,
 }
 
@@ -84,9 +84,10 @@ impl PanelKernel<f64> for Relief {
                 Product::Hillshade(light) => light.row(nine, out),
                 Product::Slope(steepness) => steepness.row(nine, out),
                 Product::Aspect(direction) => direction.row(nine, out),
-                Product::Roughness => ruggedness::roughness(nine, out),
-                Product::Tri(formula) => ruggedness::tri(*formula, nine, out),
-                Product::Tpi => ruggedness::tpi(nine, out),
+                Product::Roughness => nine.each(out, &ruggedness::Roughness),
+                Product::Tri(RuggednessFormula::Riley) => nine.each(out, &ruggedness::Riley),
+                Product::Tri(RuggednessFormula::Wilson) => nine.each(out, &ruggedness::Wilson),
+                Product::Tpi => nine.each(out, &ruggedness::Position),
             }
         }
     }
@@ -100,70 +101,85 @@ struct Nine<'a> {
     mend: bool,
 }
 
+/// What is computed of nine cells, row by row from the upper left, all of which have data.
+///
+/// A trait and not a closure, because a function can be told to be inlined: a call a cell would cost more than the math, and
+/// keep loops from being vectorised.
+trait Formula {
+    fn of(&self, cells: [f64; 9]) -> f64;
+}
+
 impl Nine<'_> {
-    /// Computes a row: `f` of the nine cells, row by row from the upper left, where all have data.
-    #[inline(always)]
-    fn each(self, out: &mut [f64], f: impl Fn([f64; 9]) -> f64) {
+    /// Computes a row.
+    fn each(self, out: &mut [f64], formula: &impl Formula) {
         let [a, b, c] = self.lines.map(|line| line.get(..out.len() + 2));
         let (Some(a), Some(b), Some(c)) = (a, b, c) else {
             debug_assert!(false, "lines are as long as the row and two cells more");
             return;
         };
         // Slices of one known length, so that the loops need no checks and are vectorised.
-        let at = |i: usize| {
-            [
-                a[i],
-                a[i + 1],
-                a[i + 2],
-                b[i],
-                b[i + 1],
-                b[i + 2],
-                c[i],
-                c[i + 1],
-                c[i + 2],
-            ]
-        };
         if self.mend {
             for (i, out) in out.iter_mut().enumerate() {
-                let cells = at(i);
+                let cells = at([a, b, c], i);
                 let centre = cells[4];
-                *out = valued(
-                    cells.map(|cell| if cell.is_nan() { centre } else { cell }),
-                    &f,
-                );
+                let mended = cells.map(|cell| if cell.is_nan() { centre } else { cell });
+                *out = valued(mended, formula);
             }
         } else {
             for (i, out) in out.iter_mut().enumerate() {
-                *out = valued(at(i), &f);
+                *out = valued(at([a, b, c], i), formula);
             }
         }
     }
 }
 
+/// Returns the nine cells whose upper left one is the line's cell `i`.
 #[inline(always)]
-fn valued(cells: [f64; 9], f: impl Fn([f64; 9]) -> f64) -> f64 {
+fn at([a, b, c]: [&[f64]; 3], i: usize) -> [f64; 9] {
+    let (j, k) = (i + 1, i + 2);
+    [a[i], a[j], a[k], b[i], b[j], b[k], c[i], c[j], c[k]]
+}
+
+/// Computes a cell, NaN when any of the nine is, whichever of them the formula looks at.
+#[inline(always)]
+fn valued(cells: [f64; 9], formula: &impl Formula) -> f64 {
     let [a, b, c, d, e, g, h, i, j] = cells;
-    // NaN when any of them is, whichever of them the formula looks at.
     let all = (a + b) + (c + d) + (e + g) + (h + i) + j;
-    if all.is_nan() { f64::NAN } else { f(cells) }
+    // Without a branch, which would keep the loop from being vectorised. What is not finite is no elevation either.
+    formula.of(cells) + 0.0 * all
+}
+
+/// Which [`Gradient`], known when a loop is compiled.
+trait Differences {
+    /// Returns the differences west less east and south less north, times [`Gradient::weight`].
+    fn of(cells: [f64; 9]) -> (f64, f64);
+}
+
+/// Source: Horn (1981), *Hill shading and the reflectance map*, Proc. IEEE 69(1).
+struct Horn;
+
+impl Differences for Horn {
+    #[inline(always)]
+    fn of([a, b, c, d, _, f, g, h, i]: [f64; 9]) -> (f64, f64) {
+        (
+            (a + d + d + g) - (c + f + f + i),
+            (g + h + h + i) - (a + b + b + c),
+        )
+    }
+}
+
+/// Source: Zevenbergen and Thorne (1987), *Quantitative analysis of land surface topography*, Earth Surface Processes and
+/// Landforms 12.
+struct ZevenbergenThorne;
+
+impl Differences for ZevenbergenThorne {
+    #[inline(always)]
+    fn of([_, b, _, d, _, f, _, h, _]: [f64; 9]) -> (f64, f64) {
+        (d - f, h - b)
+    }
 }
 
 impl Gradient {
-    /// Returns the differences west less east and south less north, times [`Gradient::weight`].
-    ///
-    /// Sources: Horn (1981), *Hill shading and the reflectance map*, Proc. IEEE 69(1); Zevenbergen and Thorne (1987),
-    /// *Quantitative analysis of land surface topography*, Earth Surface Processes and Landforms 12.
-    #[inline(always)]
-    fn of(self, [a, b, c, d, _, f, g, h, i]: [f64; 9]) -> (f64, f64) {
-        match self {
-            Self::Horn => (
-                (a + d + d + g) - (c + f + f + i),
-                (g + h + h + i) - (a + b + b + c),
-            ),
-            Self::ZevenbergenThorne => (d - f, h - b),
-        }
-    }
-
     /// Returns how many cells' lengths the differences add up.
     fn weight(self) -> f64 {
         match self {

@@ -1,7 +1,7 @@
 //! Steepness.
 
 use super::angle::atan;
-use super::{CellSize, Error, Nine, cell_size};
+use super::{CellSize, Differences, Error, Formula, Horn, Nine, ZevenbergenThorne, cell_size};
 use crate::spec::{Gradient, Slope, SlopeUnit};
 
 /// Computes how steep each cell is, in degrees from 0 (flat) to 90 or in percent.
@@ -28,24 +28,41 @@ impl Steepness {
     }
 
     pub(super) fn row(&self, nine: Nine<'_>, out: &mut [f64]) {
-        match self.gradient {
-            Gradient::Horn => self.steep(nine, out, |cells| Gradient::Horn.of(cells)),
-            Gradient::ZevenbergenThorne => {
-                self.steep(nine, out, |cells| Gradient::ZevenbergenThorne.of(cells));
+        // The choices stand outside of the loops.
+        match (self.gradient, self.unit) {
+            (Gradient::Horn, SlopeUnit::Degree) => nine.each(out, &Degrees(self, Horn)),
+            (Gradient::Horn, SlopeUnit::Percent) => nine.each(out, &Percent(self, Horn)),
+            (Gradient::ZevenbergenThorne, SlopeUnit::Degree) => {
+                nine.each(out, &Degrees(self, ZevenbergenThorne));
+            }
+            (Gradient::ZevenbergenThorne, SlopeUnit::Percent) => {
+                nine.each(out, &Percent(self, ZevenbergenThorne));
             }
         }
     }
 
     #[inline(always)]
-    fn steep(&self, nine: Nine<'_>, out: &mut [f64], differences: impl Fn([f64; 9]) -> (f64, f64)) {
-        let rise = |cells| {
-            let (x, y) = differences(cells);
-            let (x, y) = (x * self.x, y * self.y);
-            (x * x + y * y).sqrt()
-        };
-        match self.unit {
-            SlopeUnit::Degree => nine.each(out, |cells| atan(rise(cells)).to_degrees()),
-            SlopeUnit::Percent => nine.each(out, |cells| 100.0 * rise(cells)),
-        }
+    fn rise<D: Differences>(&self, _: &D, cells: [f64; 9]) -> f64 {
+        let (x, y) = D::of(cells);
+        let (x, y) = (x * self.x, y * self.y);
+        (x * x + y * y).sqrt()
+    }
+}
+
+struct Degrees<'a, D>(&'a Steepness, D);
+
+impl<D: Differences> Formula for Degrees<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        atan(self.0.rise(&self.1, cells)).to_degrees()
+    }
+}
+
+struct Percent<'a, D>(&'a Steepness, D);
+
+impl<D: Differences> Formula for Percent<'_, D> {
+    #[inline(always)]
+    fn of(&self, cells: [f64; 9]) -> f64 {
+        100.0 * self.0.rise(&self.1, cells)
     }
 }
