@@ -14,7 +14,7 @@ use swath::spec::{
 };
 
 use crate::common::{raster_file, read};
-use crate::zoo::shared_data;
+use crate::shared::shared_data;
 
 /// Reads a CSV without quotes in fields that matter: a map a row.
 fn table(path: &Path) -> Vec<BTreeMap<String, String>> {
