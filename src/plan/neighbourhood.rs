@@ -218,6 +218,7 @@ mod tests {
             masked: false,
             pixel_interleaved: false,
             classes: false,
+            look: crate::grid::Look::default(),
         }
     }
 
@@ -236,6 +237,7 @@ mod tests {
         };
         let catalog = Catalog {
             query: None,
+            zones: None,
             rasters: [("/dem.tif".to_owned(), facts)].into(),
         };
         plan(&spec, &catalog)

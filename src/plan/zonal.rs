@@ -249,6 +249,7 @@ mod tests {
             masked: false,
             pixel_interleaved: false,
             classes: false,
+            look: crate::grid::Look::default(),
         }
     }
 

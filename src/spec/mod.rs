@@ -14,8 +14,6 @@ mod zonal;
 
 use std::collections::BTreeMap;
 
-use std::collections::BTreeMap;
-
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;

@@ -51,13 +51,14 @@ impl EncodedRows {
         }
     }
 
-    /// Makes it for a result that is not a query's.
+    /// Makes it for a result that is not a query's; its encoder may take `memory_bytes`.
     pub(crate) fn of(
         store: Arc<PartitionStore>,
         first: PartitionKey,
         output: &TableOutput,
+        memory_bytes: usize,
     ) -> Self {
-        Self::new(store, first, output_format(output))
+        Self::new(store, first, output_format(output), memory_bytes)
     }
 
     /// Says what the rows look like; comes once, before them.

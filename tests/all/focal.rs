@@ -339,6 +339,7 @@ async fn three_workers_make_of_several_bands_what_one_pass_over_the_whole_makes(
     let facts = raster_file(&tiles).await.facts().clone();
     let catalog = Catalog {
         query: None,
+        zones: None,
         rasters: [(tiles.display().to_string(), facts)].into(),
     };
     assert_eq!(plan(&spec, &catalog).unwrap().stages[0].tasks, 4);

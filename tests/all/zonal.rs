@@ -13,7 +13,7 @@ use swath::spec::{
 };
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
-use crate::zoo::shared_data;
+use crate::shared::shared_data;
 
 async fn cluster(workers: u32) -> LocalCluster {
     let worker = WorkerConfig::default().with_max_concurrent_tasks(1);

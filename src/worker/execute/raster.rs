@@ -109,18 +109,5 @@ pub(super) fn compute(
             }
             Ok(convert::convert(block, output.dtype, output.nodata))
         }
-        KernelSpec::Convert(conversion) => {
-            let block = blocks.pop().ok_or(Error::Bug {
-                what: "a conversion of nothing",
-            })?;
-            let block = match conversion.mask_to_alpha {
-                true => convert::mask_to_alpha(block),
-                false => block,
-            };
-            if block.bands.iter().all(|band| band.dtype() == output.dtype) {
-                return Ok(tiles::with_nodata(block, output.nodata));
-            }
-            Ok(convert::convert(block, output.dtype, output.nodata))
-        }
     }
 }

@@ -28,6 +28,8 @@ const FETCHES_AT_ONCE: usize = 8;
 const BATCHES_WAITING: usize = 16;
 /// Values in memory, 24 bytes each.
 const VALUES_IN_MEMORY: usize = 4 << 20;
+/// Memory of the encoder of the result.
+const ENCODER_BYTES: usize = 32 << 20;
 
 /// What the merging thread is sent, in this order.
 enum Piece {
@@ -147,7 +149,12 @@ impl<'a> Merge<'a> {
             runs,
             values: None,
             kinds: stage.spec.statistics.iter().map(|s| s.kind()).collect(),
-            rows: EncodedRows::of(Arc::clone(&context.store), key, &stage.output),
+            rows: EncodedRows::of(
+                Arc::clone(&context.store),
+                key,
+                &stage.output,
+                ENCODER_BYTES,
+            ),
             schema: None,
             written: 0,
         }

@@ -224,7 +224,7 @@ fn colours_without_opacity_do_not_run_into_others() {
         nodata: None,
         mask: None,
     };
-    let half = super::halve_under_alpha(&block, 1);
+    let half = halve_under_alpha(&block, 1);
     // By hand: (200 + 100) / 2, nothing to average; (255 + 255) / 4 = 127.5.
     assert_eq!(
         half.bands,
