@@ -83,7 +83,6 @@ fn run(
         samples,
         around: false,
         valid: None,
-        mask: None,
     };
     let more = u32::from(method.is_footprint());
     let lattice = if more == 1 {

@@ -71,7 +71,7 @@ impl Resampler {
     /// - `source`: must hold every cell of the whole source within [`Resampler::reach`] of the positions.
     /// - `values`, `valid`: one a cell; a cell without a value is not valid, and its value is not changed.
     ///
-    /// A position outside the source has no value; cells of the source that have none do not count.
+    /// A position outside the source, or in a cell of it without a value, has none; other cells without one do not count.
     pub fn row(
         &mut self,
         source: &SourceBand<'_>,
@@ -138,7 +138,7 @@ fn points<'v, T: Sample>(
     mut method: impl FnMut(&View<'v, T>, f64, f64) -> Option<f64>,
 ) {
     for (((x, y), value), valid) in xs.iter().zip(ys).zip(values).zip(valid) {
-        let found = if view.holds(*x, *y) && !view.masked(*x, *y) {
+        let found = if view.holds(*x, *y) && !view.is_hole(*x, *y) {
             method(view, *x, *y)
         } else {
             None

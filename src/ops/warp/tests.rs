@@ -123,7 +123,6 @@ fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> B
         samples: &block.bands[0],
         around: case.source.is_around(),
         valid: valid.as_deref(),
-        mask: block.mask.as_deref(),
     };
     let cols = window.cols as usize;
     let (mut values, mut has) = (vec![0.0; cols], vec![false; cols]);

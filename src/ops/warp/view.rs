@@ -16,8 +16,6 @@ pub struct SourceBand<'a> {
     pub valid: Option<&'a [bool]>,
     /// Whether the whole source closes around the globe: its last column is next to its first.
     pub around: bool,
-    /// Cells that the source's own mask leaves out for all bands: a position in one of them gets no value, whatever lies around it.
-    pub mask: Option<&'a [bool]>,
 }
 
 /// Says which cells of a band are data: neither masked, nor the no-data value, nor NaN; `None` when all are.
@@ -74,7 +72,6 @@ sample!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
 pub(super) struct View<'a, T> {
     pub(super) cells: &'a [T],
     pub(super) valid: Option<&'a [bool]>,
-    mask: Option<&'a [bool]>,
     col: i64,
     row: i64,
     pub(super) cols: usize,
@@ -88,7 +85,6 @@ impl<'a, T: Sample> View<'a, T> {
         Self {
             cells,
             valid: source.valid,
-            mask: source.mask,
             col: i64::from(source.window.col),
             row: i64::from(source.window.row),
             cols: source.window.cols as usize,
@@ -131,12 +127,12 @@ impl<'a, T: Sample> View<'a, T> {
         (col, row)
     }
 
-    /// Tells whether the source's own mask leaves a position out.
+    /// Tells whether a position lies in a cell without a value: then it has none either, whatever lies around it.
     #[inline(always)]
-    pub(super) fn masked(&self, x: f64, y: f64) -> bool {
-        self.mask.is_some_and(|mask| {
+    pub(super) fn is_hole(&self, x: f64, y: f64) -> bool {
+        self.valid.is_some_and(|valid| {
             let (col, row) = self.cell_at(x, y);
-            !mask.get(self.index(col, row)).copied().unwrap_or(false)
+            !valid.get(self.index(col, row)).copied().unwrap_or(false)
         })
     }
 }

@@ -317,7 +317,6 @@ impl ReadScene {
                         samples,
                         around: layer.around,
                         valid: layer.valid.get(band).and_then(Option::as_deref),
-                        mask: layer.block.mask.as_deref(),
                     };
                     let positions = layer.lines.positions();
                     layer
@@ -449,7 +448,6 @@ impl Mask {
             samples,
             around: layer.around,
             valid: None,
-            mask: None,
         };
         let positions = layer.lines.positions();
         layer
