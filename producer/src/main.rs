@@ -5,6 +5,7 @@ mod commands;
 mod connect;
 mod failure;
 mod job;
+mod neighbourhood_job;
 mod output;
 mod progress;
 mod scenes;

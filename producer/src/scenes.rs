@@ -7,7 +7,7 @@ use serde_json::Value;
 use swath::spec::{Scene, SceneLayer};
 
 use crate::failure::CliError;
-use crate::job::{absolute, split_band};
+use crate::job::{absolute, file_and_band};
 
 #[derive(Debug, Args)]
 pub(crate) struct SceneArguments {
@@ -81,7 +81,7 @@ impl SceneArguments {
         }
         let mut scenes = Vec::with_capacity(files.len());
         for (number, file) in files.iter().enumerate() {
-            let (path, band) = split_band(file)?;
+            let (path, band) = file_and_band(file)?;
             let mask = self.mask.get(number).or_else(|| self.mask.first());
             let mask = match mask {
                 None => None,
@@ -90,7 +90,7 @@ impl SceneArguments {
                     band: Some(own_band(mask)?),
                 }),
                 Some(mask) => {
-                    let (path, band) = split_band(mask)?;
+                    let (path, band) = file_and_band(mask)?;
                     Some(SceneLayer { path, band })
                 }
             };

@@ -53,12 +53,12 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
     optional(
         "--dtype TYPE",
         "sample type: uint8 to uint64, int8 to int64, float32, float64",
-        "float32; convert: the input's",
+        "float32; convert, focal min and max: the input's",
     ),
     optional(
         "--nodata VALUE",
         "the value that means no data; integer types need one",
-        "NaN; convert: the input's",
+        "NaN; convert, focal min and max: the input's",
     ),
     optional("--compress NAME", "deflate, lzw, zstd or none", "deflate"),
     optional(
@@ -76,6 +76,24 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
 const SCALE: Parameter = optional("--scale NUMBER", "each sample is multiplied by this", "1");
 const OFFSET: Parameter = optional("--offset NUMBER", "then this is added", "0");
 
+const DEM: Parameter = required("DEM[@BAND]", "the elevation raster; band 1 unless given");
+const EDGES: Parameter = optional(
+    "--compute-edges",
+    "compute cells at the edge of the raster and beside cells without data too",
+    "no value there",
+);
+const GRADIENT: Parameter = optional(
+    "--alg NAME",
+    "Horn (eight neighbours) or ZevenbergenThorne (four)",
+    "Horn",
+);
+const GROUND: Parameter = optional(
+    "--scale NUMBER",
+    "vertical units in a horizontal one (--xscale and --yscale apart), such as 111120",
+    "from the units that the file states, at the latitude of its middle",
+);
+const WINDOW_INPUT: Parameter =
+    required("FILE[@BAND]", "the raster; all bands unless one is given");
 const RES: Parameter = optional(
     "--res R[,R]",
     "size of a cell in the output's unit",
@@ -192,6 +210,137 @@ const OPERATIONS: &[OperationInfo] = &[
         parameters: &[required("FILE", "path or URL of the raster")],
         raster_output: true,
         example: "swath run convert scene.tif -o scene_cog.tif --compress zstd",
+    },
+    OperationInfo {
+        name: "hillshade",
+        summary: "shaded relief of elevations, 1 (dark) to 255, as gdaldem makes it; uint8, no data 0",
+        parameters: &[
+            DEM,
+            optional("--z-factor NUMBER", "heights are multiplied by this", "1"),
+            GROUND,
+            optional(
+                "--azimuth DEGREES",
+                "where the light comes from, clockwise from north",
+                "315",
+            ),
+            optional(
+                "--altitude DEGREES",
+                "height of the light over the horizon",
+                "45",
+            ),
+            GRADIENT,
+            optional(
+                "--multidirectional",
+                "lights from 225, 270, 315 and 360 degrees; or --combined, or --igor",
+                "one light",
+            ),
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run hillshade dem.tif --z-factor 2 -o hillshade.tif",
+    },
+    OperationInfo {
+        name: "slope",
+        summary: "steepness of elevations in degrees or percent; float32, no data -9999",
+        parameters: &[
+            DEM,
+            optional("--unit NAME", "degree or percent", "degree"),
+            GROUND,
+            GRADIENT,
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run slope dem.tif --unit percent -o slope.tif",
+    },
+    OperationInfo {
+        name: "aspect",
+        summary: "direction that slopes face, clockwise from north; float32, no data (and flat) -9999",
+        parameters: &[
+            DEM,
+            optional(
+                "--trigonometric",
+                "degrees anticlockwise from east",
+                "clockwise from north",
+            ),
+            optional(
+                "--zero-for-flat",
+                "flat cells are 0",
+                "flat cells are no data",
+            ),
+            GRADIENT,
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run aspect dem.tif -o aspect.tif",
+    },
+    OperationInfo {
+        name: "roughness",
+        summary: "largest less smallest elevation of 3 × 3 cells; float32, no data -9999",
+        parameters: &[DEM, EDGES],
+        raster_output: true,
+        example: "swath run roughness dem.tif -o roughness.tif",
+    },
+    OperationInfo {
+        name: "tri",
+        summary: "terrain ruggedness index: how elevations differ from their neighbours; float32, no data -9999",
+        parameters: &[
+            DEM,
+            optional(
+                "--alg NAME",
+                "Riley (root of the sum of squares) or Wilson (mean of absolutes)",
+                "Riley",
+            ),
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run tri dem.tif -o tri.tif",
+    },
+    OperationInfo {
+        name: "tpi",
+        summary: "topographic position index: elevations less the mean of their neighbours; float32, no data -9999",
+        parameters: &[DEM, EDGES],
+        raster_output: true,
+        example: "swath run tpi dem.tif -o tpi.tif",
+    },
+    OperationInfo {
+        name: "focal",
+        summary: "a statistic of the valid cells of the window around each cell; no value where the cell has none",
+        parameters: &[
+            required(
+                "STATISTIC",
+                "mean, median, min, max, std (population) or sum",
+            ),
+            WINDOW_INPUT,
+            required(
+                "--size N",
+                "cells along the edge of the window: odd, 3 to 1001",
+            ),
+            optional(
+                "--shape NAME",
+                "square, or circle: cells no farther than (N - 1) / 2",
+                "square",
+            ),
+        ],
+        raster_output: true,
+        example: "swath run focal median dem.tif --size 5 -o median.tif",
+    },
+    OperationInfo {
+        name: "convolve",
+        summary: "a weighted sum of the cells around each cell; no value where a weighted cell has none",
+        parameters: &[
+            WINDOW_INPUT,
+            required(
+                "--kernel FILE",
+                "weights as they lie on the raster: a row a line, between blanks or commas, odd numbers of both; # starts a comment",
+            ),
+            optional(
+                "--normalize",
+                "the sum over valid cells, divided by their weights",
+                "the plain sum; all cells valid",
+            ),
+        ],
+        raster_output: true,
+        example: "swath run convolve dem.tif --kernel sobel.txt -o edges.tif",
     },
     OperationInfo {
         name: "reproject",
@@ -343,7 +492,7 @@ mod tests {
     #[test]
     fn an_operation_is_found_by_name_in_any_case() {
         assert_eq!(find("NDVI").map(|known| known.name), Some("ndvi"));
-        assert_eq!(find("hillshade"), None);
+        assert_eq!(find("no-such-thing"), None);
     }
 
     #[test]

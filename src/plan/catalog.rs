@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::stage::FragmentRows;
 use crate::grid::profile::RasterFacts;
-use crate::spec::{JobSpec, OutputKind, Scene, TaskOperation};
+use crate::spec::{Convolve, Focal, JobSpec, OutputKind, Scene, TaskOperation, Terrain};
 
 /// Facts about inputs, by path.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -41,7 +41,10 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
         TaskOperation::Index { inputs, .. } | TaskOperation::Calc { inputs, .. } => {
             inputs.iter().map(|input| input.path.as_str()).collect()
         }
-        TaskOperation::Convert { input } => vec![input.as_str()],
+        TaskOperation::Convert { input }
+        | TaskOperation::Terrain(Terrain { input, .. })
+        | TaskOperation::Focal(Focal { input, .. })
+        | TaskOperation::Convolve(Convolve { input, .. }) => vec![input.as_str()],
         TaskOperation::Reproject(reproject) => vec![reproject.input.as_str()],
         TaskOperation::Composite(composite) => {
             let layers = composite.scenes.iter().flat_map(Scene::files);

@@ -3,6 +3,7 @@
 use super::warp::WarpError;
 use crate::grid::DataType;
 use crate::job::FailureClass;
+use crate::ops::focal;
 use crate::ops::local::{calc, index};
 use crate::spec::SPEC_VERSION;
 
@@ -36,6 +37,9 @@ pub enum PlanError {
     /// The expression is wrong.
     #[error("the expression cannot be used")]
     Calc(#[from] calc::Error),
+    /// The parameters of an operation on neighbourhoods are wrong.
+    #[error(transparent)]
+    Focal(#[from] focal::Error),
     /// An input that the formula does not name, or one too few.
     #[error("{formula} needs the inputs {wanted}; {problem}")]
     Inputs {
@@ -113,6 +117,7 @@ impl PlanError {
             Self::TooManyTasks { .. } => "spec-tasks",
             Self::Index(_) => "spec-index",
             Self::Calc(_) => "spec-expression",
+            Self::Focal(_) => "spec-window",
             Self::Inputs { .. } => "spec-inputs",
             Self::NoSuchBand { .. } => "spec-band",
             Self::Grids { .. } => "spec-grids",

@@ -88,6 +88,12 @@ fn describe(work: &StageWork) -> (String, u64) {
         StageWork::Raster(raster) => {
             let kernel = match &raster.kernel {
                 KernelSpec::Copy => "copy".to_owned(),
+                KernelSpec::Focal(kernel) => {
+                    format!(
+                        "compute {kernel}, reading {} cells around a window,",
+                        kernel.halo()
+                    )
+                }
                 KernelSpec::Warp(kernel) => kernel.describe(),
                 KernelSpec::Calc { expression, .. } => format!("compute {expression}"),
             };

@@ -5,6 +5,7 @@
 pub mod catalog;
 pub mod error;
 pub mod explain;
+mod neighbourhood;
 pub mod planner;
 pub mod stage;
 mod table;

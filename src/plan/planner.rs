@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::{table, warp};
+use super::{neighbourhood, table, warp};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -61,6 +61,9 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
         TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+        TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
+        TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
+        TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
         TaskOperation::Reproject(reproject) => warp::reproject(spec, catalog, reproject),
         TaskOperation::Composite(composite) => warp::composite(spec, catalog, composite),
         TaskOperation::GroupBy { .. }
@@ -287,7 +290,7 @@ pub(super) fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFa
 }
 
 /// Checks that all sources have their bands and share one grid; returns the facts of the first.
-fn common_grid<'c>(
+pub(super) fn common_grid<'c>(
     sources: &[SourceBands],
     catalog: &'c Catalog,
 ) -> Result<&'c RasterFacts, PlanError> {
@@ -357,7 +360,7 @@ fn describe_grid(profile: &RasterProfile) -> String {
     )
 }
 
-fn raster_plan(
+pub(super) fn raster_plan(
     name: &str,
     sources: Vec<SourceBands>,
     kernel: KernelSpec,
@@ -456,9 +459,13 @@ fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -
         // The samples of a window, the levels above them, and all of them encoded.
         let output_bytes = window_cells * cell_bytes * 8 / 3;
         let first = number == 0;
-        // Inputs are held encoded and decoded.
+        // Inputs are held encoded and decoded, with the halo.
+        let halo = raster.kernel.halo().saturating_mul(2);
         let input_bytes = if first {
-            window_cells * input_cell_bytes * 2
+            let cols_read = group.window_cols.saturating_add(halo).min(cols);
+            let rows_read = group.window_rows.saturating_add(halo).min(rows);
+            u64::from(cols_read) * u64::from(rows_read) * input_cell_bytes * 2
+                + raster.kernel.scratch_bytes()
         } else {
             window_cells * cell_bytes
         };

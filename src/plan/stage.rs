@@ -9,6 +9,7 @@ use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
 use crate::job::{Payload, StageShape};
+use crate::ops::focal::FocalKernel;
 use crate::spec::{Compression, Resampling, TableOutput};
 
 /// What a job's tasks do, stage after stage.
@@ -123,6 +124,8 @@ pub struct SourceBands {
 pub enum KernelSpec {
     /// Every band as it is.
     Copy,
+    /// Every band of the one source: an operation on the cells around each cell.
+    Focal(FocalKernel),
     /// Scenes brought onto the output's grid and combined; they stand here, not among the sources.
     Warp(Arc<WarpKernel>),
     /// One band: an expression of the source bands by name.
@@ -136,6 +139,26 @@ pub enum KernelSpec {
         /// Then this is added.
         offset: f64,
     },
+}
+
+impl KernelSpec {
+    /// Returns the bytes that the kernel holds beside its blocks, beyond what any kernel does.
+    #[must_use]
+    pub fn scratch_bytes(&self) -> u64 {
+        match self {
+            Self::Focal(kernel) => kernel.scratch_bytes(),
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+        }
+    }
+
+    /// Returns how many cells around a cell its result depends on: what a task reads beyond its window, on each side.
+    #[must_use]
+    pub fn halo(&self) -> u32 {
+        match self {
+            Self::Focal(kernel) => kernel.halo(),
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+        }
+    }
 }
 
 impl StageWork {

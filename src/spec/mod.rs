@@ -3,6 +3,7 @@
 //! [`JobSpec`] is the whole; [`TaskOperation`] what its tasks do, [`Output`] where the result goes, [`JobOptions`]
 //! how it is run.
 
+mod neighbourhood;
 mod options;
 mod output;
 mod raster;
@@ -14,6 +15,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
 
+pub use neighbourhood::{
+    Aspect, Convolve, Focal, FocalShape, FocalStatistic, Gradient, Hillshade, RuggednessFormula,
+    Scale, Shading, Slope, SlopeUnit, Terrain, TerrainProduct,
+};
 pub use options::{JobOptions, Priority, RetryPolicy};
 pub use output::{Output, OutputError};
 pub use raster::{Compression, DEFAULT_BLOCKSIZE, Overviews, RasterOutput, Resampling};
@@ -74,6 +79,12 @@ pub enum TaskOperation {
         /// Path or URL of the raster.
         input: String,
     },
+    /// A map of the relief of an elevation raster.
+    Terrain(Terrain),
+    /// A statistic of the window around each cell.
+    Focal(Focal),
+    /// A weighted sum of the cells around each cell.
+    Convolve(Convolve),
     /// One raster, all bands, on another grid.
     Reproject(Reproject),
     /// Many rasters on one grid, one value for each cell.
@@ -168,6 +179,9 @@ impl TaskOperation {
             Self::Index { .. }
             | Self::Calc { .. }
             | Self::Convert { .. }
+            | Self::Terrain(_)
+            | Self::Focal(_)
+            | Self::Convolve(_)
             | Self::Reproject(_)
             | Self::Composite(_) => OutputKind::Raster,
             Self::GroupBy { .. }
@@ -185,7 +199,10 @@ impl TaskOperation {
             Self::Index { inputs, .. } | Self::Calc { inputs, .. } => {
                 inputs.iter_mut().map(|input| &mut input.path).collect()
             }
-            Self::Convert { input } => vec![input],
+            Self::Convert { input }
+            | Self::Terrain(Terrain { input, .. })
+            | Self::Focal(Focal { input, .. })
+            | Self::Convolve(Convolve { input, .. }) => vec![input],
             Self::Reproject(reproject) => vec![&mut reproject.input],
             Self::Composite(composite) => {
                 let layers = composite.scenes.iter_mut().flat_map(Scene::files_mut);

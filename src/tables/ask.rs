@@ -75,6 +75,9 @@ pub(super) fn query(operation: &TaskOperation, slots: u32) -> Option<(Query, Pla
         TaskOperation::Index { .. }
         | TaskOperation::Calc { .. }
         | TaskOperation::Convert { .. }
+        | TaskOperation::Terrain(_)
+        | TaskOperation::Focal(_)
+        | TaskOperation::Convolve(_)
         | TaskOperation::Reproject(_)
         | TaskOperation::Composite(_)
         | TaskOperation::Custom { .. } => return None,

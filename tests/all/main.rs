@@ -12,11 +12,19 @@ mod examples;
 #[cfg(test)]
 mod flight;
 #[cfg(test)]
+mod focal;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+mod liars;
 #[cfg(test)]
 mod nats;
 #[cfg(test)]
 mod ranges;
+#[cfg(test)]
+#[path = "../shared/mod.rs"]
+mod shared;
 #[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
