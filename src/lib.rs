@@ -10,6 +10,7 @@
 //! |---|---|
 //! | [`ids`], [`time`], [`units`] | validated identities; time as a value; sizes as people write them |
 //! | [`grid`] | cells and where they are: CRS, affine, window, data types, blocks |
+//! | [`crs`] | coordinate reference systems: where a cell of one grid lies in another |
 //! | [`spec`] | what a person asks for: the versioned format of a job |
 //! | [`partition`] | cutting an extent, a grid, keys or a file into parts |
 //! | [`shuffle`] | dealing the rows of Arrow batches out into partitions |
@@ -30,6 +31,7 @@ pub mod broker;
 pub mod client;
 pub mod cluster;
 pub mod coordinator;
+pub mod crs;
 pub mod exchange;
 pub mod grid;
 pub mod ids;

@@ -87,7 +87,8 @@ pub(crate) enum Command {
     Results {
         /// The job
         job: JobId,
-        /// Write to a file instead
+        /// Fetch a table from the workers into this file, or folder of parts, whose name says the format; write what a
+        /// queue's tasks returned to it
         #[arg(short, long)]
         output: Option<PathBuf>,
     },

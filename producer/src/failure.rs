@@ -39,6 +39,15 @@ impl CliError {
         }
     }
 
+    /// What was asked is right, and could not be done.
+    #[cfg(feature = "tables")]
+    pub(crate) fn failed(code: &str, error: &dyn std::error::Error) -> Self {
+        Self {
+            exit: JOB,
+            ..Self::arguments(code, error)
+        }
+    }
+
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(message: &str) -> Self {
         Self {

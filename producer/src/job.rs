@@ -13,7 +13,7 @@ use swath::units::parse_duration;
 use swath::{JobSpec, TaskOperation};
 
 use crate::failure::CliError;
-use crate::table_job;
+use crate::{neighbourhood_job, table_job, warp_job};
 
 #[derive(Debug, Args)]
 #[command(
@@ -99,6 +99,28 @@ enum JobCommand {
         #[command(flatten)]
         output: OutputArguments,
     },
+    /// Shaded relief of an elevation raster
+    Hillshade(neighbourhood_job::HillshadeJob),
+    /// Steepness of an elevation raster
+    Slope(neighbourhood_job::SlopeJob),
+    /// Direction that the slopes of an elevation raster face
+    Aspect(neighbourhood_job::AspectJob),
+    /// Largest less smallest elevation of a cell and its eight neighbours
+    Roughness(neighbourhood_job::RoughnessJob),
+    /// Terrain ruggedness index: how much elevations differ from their neighbours
+    Tri(neighbourhood_job::TriJob),
+    /// Topographic position index: elevations less the mean of their neighbours
+    Tpi(neighbourhood_job::TpiJob),
+    /// A statistic of the window around each cell
+    Focal(neighbourhood_job::FocalJob),
+    /// A weighted sum of the cells around each cell
+    Convolve(neighbourhood_job::ConvolveJob),
+    /// A raster on another grid: CRS, resolution, extent
+    Reproject(warp_job::Reproject),
+    /// Many rasters on one grid, side by side
+    Mosaic(warp_job::Mosaic),
+    /// Many rasters on one grid, one value for each cell
+    Composite(warp_job::Composite),
     /// Groups of a table's rows, with aggregates
     GroupBy(table_job::GroupBy),
     /// A table's rows in order
@@ -121,17 +143,17 @@ enum JobCommand {
 }
 
 #[derive(Debug, Args)]
-struct OutputArguments {
+pub(crate) struct OutputArguments {
     /// The GeoTIFF to write
     #[arg(short, long, value_name = "OUT.tif")]
     output: String,
     /// Replace an existing output
     #[arg(long)]
     overwrite: bool,
-    /// Type of the samples [default: float32 for math, the input's for convert]
+    /// Type of the samples [default: what the operation makes; see `swath operations`]
     #[arg(long)]
     dtype: Option<DataType>,
-    /// The value that means "no data" [default: nan for math, the input's for convert]
+    /// The value that means "no data" [default: what the operation makes]
     #[arg(long, allow_negative_numbers = true)]
     nodata: Option<f64>,
     /// Compression of the tiles
@@ -160,7 +182,7 @@ enum OverviewsName {
 }
 
 impl OutputArguments {
-    fn into_spec(self) -> Result<Output, CliError> {
+    pub(crate) fn into_spec(self) -> Result<Output, CliError> {
         Ok(Output::Raster(RasterOutput {
             path: absolute(&self.output)?,
             overwrite: self.overwrite,
@@ -266,6 +288,17 @@ impl JobCommand {
                 };
                 (operation, Some(output.into_spec()?))
             }
+            Self::Hillshade(job) => job.into_spec()?,
+            Self::Slope(job) => job.into_spec()?,
+            Self::Aspect(job) => job.into_spec()?,
+            Self::Roughness(job) => job.into_spec()?,
+            Self::Tri(job) => job.into_spec()?,
+            Self::Tpi(job) => job.into_spec()?,
+            Self::Focal(job) => job.into_spec()?,
+            Self::Convolve(job) => job.into_spec()?,
+            Self::Reproject(job) => job.into_spec()?,
+            Self::Mosaic(job) => job.into_spec()?,
+            Self::Composite(job) => job.into_spec()?,
             Self::GroupBy(job) => job.into_spec()?,
             Self::Sort(job) => job.into_spec()?,
             Self::Join(job) => job.into_spec()?,
@@ -289,7 +322,7 @@ impl JobCommand {
     }
 }
 
-fn read_text(path: &Path) -> Result<String, CliError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, CliError> {
     std::fs::read_to_string(path).map_err(|error| {
         CliError::asked(
             "spec-file",
@@ -343,34 +376,36 @@ fn named_inputs(texts: &[String]) -> Result<Vec<NamedInput>, CliError> {
     Ok(inputs)
 }
 
-/// Reads `FILE[@BAND]`. A file whose own name ends in `@` and digits is taken as it is.
+/// Reads `FILE[@BAND]`; band 1 unless given.
 fn input(name: &str, text: &str) -> Result<NamedInput, CliError> {
+    let (path, band) = file_and_band(text)?;
+    Ok(NamedInput {
+        name: name.to_owned(),
+        path,
+        band: band.unwrap_or(1),
+    })
+}
+
+/// Reads `FILE[@BAND]` into an absolute path and the band. A file whose own name ends in `@` and digits is taken as it is.
+pub(crate) fn file_and_band(text: &str) -> Result<(String, Option<u16>), CliError> {
     let split = text.rsplit_once('@').filter(|(file, band)| {
         !file.is_empty()
             && !band.is_empty()
             && band.bytes().all(|b| b.is_ascii_digit())
             && !Path::new(text).exists()
     });
-    let (file, band) = match split {
-        None => (text, 1),
-        Some((file, band)) => {
-            let number = band
-                .parse()
-                .ok()
-                .filter(|number| *number > 0)
-                .ok_or_else(|| {
-                    let message =
-                        format!("band {band} of {file} is not a band; bands count from 1");
-                    CliError::asked("spec-input", message)
-                })?;
-            (file, number)
-        }
+    let Some((file, band)) = split else {
+        return Ok((absolute(text)?, None));
     };
-    Ok(NamedInput {
-        name: name.to_owned(),
-        path: absolute(file)?,
-        band,
-    })
+    let number = band
+        .parse()
+        .ok()
+        .filter(|number| *number > 0)
+        .ok_or_else(|| {
+            let message = format!("band {band} of {file} is not a band; bands count from 1");
+            CliError::asked("spec-input", message)
+        })?;
+    Ok((absolute(file)?, Some(number)))
 }
 
 /// Makes a path absolute, since workers have other folders; a URL stays as it is.

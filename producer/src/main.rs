@@ -5,9 +5,12 @@ mod commands;
 mod connect;
 mod failure;
 mod job;
+mod neighbourhood_job;
 mod output;
 mod progress;
+mod scenes;
 mod table_job;
+mod warp_job;
 
 use std::process::ExitCode;
 

@@ -106,6 +106,20 @@ fn title(spec: &JobSpec) -> String {
             format!("calc {}", expression.chars().take(40).collect::<String>())
         }
         TaskOperation::Convert { input } => format!("convert {}", file_name(input)),
+        TaskOperation::Terrain(terrain) => {
+            format!("{} {}", terrain.product.name(), file_name(&terrain.input))
+        }
+        TaskOperation::Focal(focal) => {
+            let name = focal.statistic.name();
+            format!("focal {name} {}", file_name(&focal.input))
+        }
+        TaskOperation::Convolve(convolve) => format!("convolve {}", file_name(&convolve.input)),
+        TaskOperation::Reproject(reproject) => format!("reproject {}", file_name(&reproject.input)),
+        TaskOperation::Composite(composite) => format!(
+            "{} of {} scenes",
+            composite.combine.name(),
+            composite.scenes.len()
+        ),
         TaskOperation::GroupBy { input, by, .. } => {
             format!("group-by {} of {}", by.join(","), table_name(input))
         }

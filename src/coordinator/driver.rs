@@ -10,7 +10,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
-use super::live::LiveWorkers;
+use super::live::{LiveWorkers, Unseen};
 use super::{Error, plan, publish};
 use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
 use crate::ids::{Attempt, JobId, TaskId};
@@ -126,6 +126,7 @@ struct Driver<'a> {
     last: Option<(Timestamp, Instant)>,
     slots_told: u32,
     lost_told: BTreeSet<(crate::ids::WorkerId, crate::ids::Incarnation)>,
+    unseen: Unseen,
 }
 
 impl<'a> Driver<'a> {
@@ -149,6 +150,7 @@ impl<'a> Driver<'a> {
             last: None,
             slots_told: 0,
             lost_told: BTreeSet::new(),
+            unseen: Unseen::default(),
         }
     }
 
@@ -331,7 +333,7 @@ impl<'a> Driver<'a> {
         }
         for holder in self.machine.holders() {
             let key = (holder.id.clone(), holder.incarnation);
-            if live.is_lost(&holder.id, holder.incarnation) && self.lost_told.insert(key) {
+            if self.unseen.is_lost(live, &key) && self.lost_told.insert(key) {
                 warn!(worker = %holder.id, "a worker with needed partitions is lost");
                 let (worker, incarnation) = (holder.id.clone(), holder.incarnation);
                 events.push(Event::WorkerLost {

@@ -69,7 +69,7 @@ fn message(
         task,
         attempt,
         priority: spec.options.priority,
-        work: stage.work.clone(),
+        work: stage.work.for_task(task.index),
         params,
         inputs,
         memory_bytes: stage.memory_bytes,

@@ -29,6 +29,27 @@ impl Affine {
         (c0 + col * c1 + row * c2, c3 + col * c4 + row * c5)
     }
 
+    /// Returns the transform from coordinates to cells, or `None` when the cells have no size.
+    #[must_use]
+    pub fn inverse(&self) -> Option<Self> {
+        let [c0, c1, c2, c3, c4, c5] = self.0;
+        if c2 == 0.0 && c4 == 0.0 && c1 != 0.0 && c5 != 0.0 {
+            return Some(Self([-c0 / c1, 1.0 / c1, 0.0, -c3 / c5, 0.0, 1.0 / c5]));
+        }
+        let size = c1 * c5 - c2 * c4;
+        if size == 0.0 || !size.is_finite() {
+            return None;
+        }
+        Some(Self([
+            (c2 * c3 - c0 * c5) / size,
+            c5 / size,
+            -c2 / size,
+            (c0 * c4 - c1 * c3) / size,
+            -c4 / size,
+            c1 / size,
+        ]))
+    }
+
     /// Tells whether rows or columns are not parallel to the axes.
     #[must_use]
     pub fn is_rotated(&self) -> bool {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 /// A coordinate reference system as the GeoKeys of a GeoTIFF, kept to the last bit.
 ///
-/// Swath copies it from input to output and compares it; it does not look it up.
+/// Here it is copied from input to output and compared; the room `crs` says what it means.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 pub struct Crs {
     /// The EPSG code, where the keys name one.

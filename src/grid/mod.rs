@@ -7,13 +7,16 @@ pub mod affine;
 pub mod block;
 pub mod crs;
 pub mod dtype;
+pub mod halo;
 pub mod profile;
 pub mod pyramid;
+mod units;
 pub mod window;
 
 pub use affine::Affine;
 pub use block::{Block, Samples};
 pub use crs::Crs;
 pub use dtype::DataType;
+pub use halo::HaloBlock;
 pub use profile::RasterProfile;
 pub use window::Window;

@@ -53,12 +53,12 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
     optional(
         "--dtype TYPE",
         "sample type: uint8 to uint64, int8 to int64, float32, float64",
-        "float32; convert: the input's",
+        "float32; convert, focal min and max: the input's",
     ),
     optional(
         "--nodata VALUE",
         "the value that means no data; integer types need one",
-        "NaN; convert: the input's",
+        "NaN; convert, focal min and max: the input's",
     ),
     optional("--compress NAME", "deflate, lzw, zstd or none", "deflate"),
     optional(
@@ -75,6 +75,86 @@ pub const RASTER_OUTPUT: &[Parameter] = &[
 
 const SCALE: Parameter = optional("--scale NUMBER", "each sample is multiplied by this", "1");
 const OFFSET: Parameter = optional("--offset NUMBER", "then this is added", "0");
+
+const DEM: Parameter = required("DEM[@BAND]", "the elevation raster; band 1 unless given");
+const EDGES: Parameter = optional(
+    "--compute-edges",
+    "compute cells at the edge of the raster and beside cells without data too",
+    "no value there",
+);
+const GRADIENT: Parameter = optional(
+    "--alg NAME",
+    "Horn (eight neighbours) or ZevenbergenThorne (four)",
+    "Horn",
+);
+const GROUND: Parameter = optional(
+    "--scale NUMBER",
+    "vertical units in a horizontal one (--xscale and --yscale apart), such as 111120",
+    "from the units that the file states, at the latitude of its middle",
+);
+const WINDOW_INPUT: Parameter =
+    required("FILE[@BAND]", "the raster; all bands unless one is given");
+const RES: Parameter = optional(
+    "--res R[,R]",
+    "size of a cell in the output's unit",
+    "as fine as the inputs",
+);
+const EXTENT: Parameter = optional(
+    "--extent L,B,R,T",
+    "left, bottom, right, top in the output's CRS",
+    "all that the inputs cover",
+);
+const RESAMPLING: Parameter = optional(
+    "--resampling METHOD",
+    "nearest, bilinear, cubic, cubicspline, lanczos, average, mode, min, max, med, q1, q3, sum, rms: gdalwarp's",
+    "nearest",
+);
+const THRESHOLD: Parameter = optional(
+    "--error-threshold CELLS",
+    "by how many cells of an input a position may be off",
+    "0.125",
+);
+const EXACT: Parameter = optional("--exact", "compute every position exactly", "off");
+const SRC_CRS: Parameter = optional(
+    "--src-crs CRS",
+    "CRS of inputs that do not say theirs",
+    "the inputs'",
+);
+const FILES: Parameter = optional(
+    "FILE[@BAND]...",
+    "the rasters, each with all its bands or one",
+    "a list",
+);
+const LIST: Parameter = optional(
+    "--list FILE",
+    "a raster a line; or a table (.csv) whose first line names its columns",
+    "none",
+);
+const STAC: Parameter = optional(
+    "--stac FILE",
+    "a STAC item collection (JSON): an item is a scene",
+    "none",
+);
+const ASSETS: Parameter = optional(
+    "--assets NAMES",
+    "the assets or columns that are the output's bands, such as B04,B08",
+    "with --stac and tables: required",
+);
+const MASK: Parameter = optional(
+    "--mask NAME[@BAND]",
+    "a band of classes: an asset or column, @BAND of the scene's own file, or a file for each scene",
+    "none",
+);
+const MASK_VALUES: Parameter = optional(
+    "--mask-values LIST",
+    "classes whose cells are left out, such as 3,8,9,10",
+    "none",
+);
+const DST_CRS: Parameter = optional(
+    "--dst-crs CRS",
+    "CRS of the output, such as EPSG:3857",
+    "that of the first input",
+);
 
 const OPERATIONS: &[OperationInfo] = &[
     OperationInfo {
@@ -130,6 +210,204 @@ const OPERATIONS: &[OperationInfo] = &[
         parameters: &[required("FILE", "path or URL of the raster")],
         raster_output: true,
         example: "swath run convert scene.tif -o scene_cog.tif --compress zstd",
+    },
+    OperationInfo {
+        name: "hillshade",
+        summary: "shaded relief of elevations, 1 (dark) to 255, as gdaldem makes it; uint8, no data 0",
+        parameters: &[
+            DEM,
+            optional("--z-factor NUMBER", "heights are multiplied by this", "1"),
+            GROUND,
+            optional(
+                "--azimuth DEGREES",
+                "where the light comes from, clockwise from north",
+                "315",
+            ),
+            optional(
+                "--altitude DEGREES",
+                "height of the light over the horizon",
+                "45",
+            ),
+            GRADIENT,
+            optional(
+                "--multidirectional",
+                "lights from 225, 270, 315 and 360 degrees; or --combined, or --igor",
+                "one light",
+            ),
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run hillshade dem.tif --z-factor 2 -o hillshade.tif",
+    },
+    OperationInfo {
+        name: "slope",
+        summary: "steepness of elevations in degrees or percent; float32, no data -9999",
+        parameters: &[
+            DEM,
+            optional("--unit NAME", "degree or percent", "degree"),
+            GROUND,
+            GRADIENT,
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run slope dem.tif --unit percent -o slope.tif",
+    },
+    OperationInfo {
+        name: "aspect",
+        summary: "direction that slopes face, clockwise from north; float32, no data (and flat) -9999",
+        parameters: &[
+            DEM,
+            optional(
+                "--trigonometric",
+                "degrees anticlockwise from east",
+                "clockwise from north",
+            ),
+            optional(
+                "--zero-for-flat",
+                "flat cells are 0",
+                "flat cells are no data",
+            ),
+            GRADIENT,
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run aspect dem.tif -o aspect.tif",
+    },
+    OperationInfo {
+        name: "roughness",
+        summary: "largest less smallest elevation of 3 × 3 cells; float32, no data -9999",
+        parameters: &[DEM, EDGES],
+        raster_output: true,
+        example: "swath run roughness dem.tif -o roughness.tif",
+    },
+    OperationInfo {
+        name: "tri",
+        summary: "terrain ruggedness index: how elevations differ from their neighbours; float32, no data -9999",
+        parameters: &[
+            DEM,
+            optional(
+                "--alg NAME",
+                "Riley (root of the sum of squares) or Wilson (mean of absolutes)",
+                "Riley",
+            ),
+            EDGES,
+        ],
+        raster_output: true,
+        example: "swath run tri dem.tif -o tri.tif",
+    },
+    OperationInfo {
+        name: "tpi",
+        summary: "topographic position index: elevations less the mean of their neighbours; float32, no data -9999",
+        parameters: &[DEM, EDGES],
+        raster_output: true,
+        example: "swath run tpi dem.tif -o tpi.tif",
+    },
+    OperationInfo {
+        name: "focal",
+        summary: "a statistic of the valid cells of the window around each cell; no value where the cell has none",
+        parameters: &[
+            required(
+                "STATISTIC",
+                "mean, median, min, max, std (population) or sum",
+            ),
+            WINDOW_INPUT,
+            required(
+                "--size N",
+                "cells along the edge of the window: odd, 3 to 1001",
+            ),
+            optional(
+                "--shape NAME",
+                "square, or circle: cells no farther than (N - 1) / 2",
+                "square",
+            ),
+        ],
+        raster_output: true,
+        example: "swath run focal median dem.tif --size 5 -o median.tif",
+    },
+    OperationInfo {
+        name: "convolve",
+        summary: "a weighted sum of the cells around each cell; no value where a weighted cell has none",
+        parameters: &[
+            WINDOW_INPUT,
+            required(
+                "--kernel FILE",
+                "weights as they lie on the raster: a row a line, between blanks or commas, odd numbers of both; # starts a comment",
+            ),
+            optional(
+                "--normalize",
+                "the sum over valid cells, divided by their weights",
+                "the plain sum; all cells valid",
+            ),
+        ],
+        raster_output: true,
+        example: "swath run convolve dem.tif --kernel sobel.txt -o edges.tif",
+    },
+    OperationInfo {
+        name: "reproject",
+        summary: "a raster, all bands, on another grid: CRS, resolution, extent",
+        parameters: &[
+            required("FILE", "path or URL of the raster"),
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run reproject scene.tif --dst-crs EPSG:3857 --resampling bilinear -o web.tif",
+    },
+    OperationInfo {
+        name: "mosaic",
+        summary: "many rasters of any grids on one grid, side by side",
+        parameters: &[
+            FILES,
+            LIST,
+            STAC,
+            ASSETS,
+            optional(
+                "--order NAME",
+                "which raster wins where several have a value: first or last",
+                "last",
+            ),
+            MASK,
+            MASK_VALUES,
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run mosaic north.tif south.tif --dst-crs EPSG:3035 --res 10 -o all.tif",
+    },
+    OperationInfo {
+        name: "composite",
+        summary: "many rasters of any grids on one grid, one value for each cell",
+        parameters: &[
+            required(
+                "HOW",
+                "median, mean, min, max, first or last of the valid values",
+            ),
+            FILES,
+            LIST,
+            STAC,
+            ASSETS,
+            MASK,
+            MASK_VALUES,
+            DST_CRS,
+            RES,
+            EXTENT,
+            RESAMPLING,
+            THRESHOLD,
+            EXACT,
+            SRC_CRS,
+        ],
+        raster_output: true,
+        example: "swath run composite median --stac items.json --assets B04 --mask SCL --mask-values 3,8,9,10 -o clear.tif",
     },
     OperationInfo {
         name: "tasks",
@@ -214,7 +492,7 @@ mod tests {
     #[test]
     fn an_operation_is_found_by_name_in_any_case() {
         assert_eq!(find("NDVI").map(|known| known.name), Some("ndvi"));
-        assert_eq!(find("hillshade"), None);
+        assert_eq!(find("no-such-thing"), None);
     }
 
     #[test]

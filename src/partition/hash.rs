@@ -57,6 +57,8 @@ impl HashPartitioner {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -100,5 +102,32 @@ mod tests {
             error.to_string(),
             "cannot cut into 0 partitions; ask for at least 1"
         );
+    }
+
+    proptest! {
+        #[test]
+        fn every_key_has_one_partition_and_the_same_each_time(
+            keys in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..20), 0..30),
+            partitions in 1_u32..u32::MAX,
+        ) {
+            let partitioner = HashPartitioner::new(partitions).unwrap();
+            for key in &keys {
+                let partition = partitioner.partition_of(key);
+                prop_assert!(partition < partitioner.count());
+                // The bytes decide, not where they lie, nor who asks.
+                let again = HashPartitioner::new(partitions).unwrap();
+                prop_assert_eq!(again.partition_of(&key.clone()), partition);
+                prop_assert_eq!(partitioner.partition_of_hash(hash_key(key)), partition);
+            }
+        }
+
+        #[test]
+        fn partitions_follow_the_order_of_hashes_and_use_all_of_them(a: u64, b: u64, partitions in 1_u32..u32::MAX) {
+            let partitioner = HashPartitioner::new(partitions).unwrap();
+            let (low, high) = (a.min(b), a.max(b));
+            prop_assert!(partitioner.partition_of_hash(low) <= partitioner.partition_of_hash(high));
+            prop_assert_eq!(partitioner.partition_of_hash(0), 0);
+            prop_assert_eq!(partitioner.partition_of_hash(u64::MAX), partitions - 1);
+        }
     }
 }

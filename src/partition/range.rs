@@ -52,6 +52,8 @@ impl<T: PartialOrd> RangePartitioner<T> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -103,6 +105,48 @@ mod tests {
                 RangePartitioner::new(boundaries).unwrap_err(),
                 Error::Unordered { at }
             );
+        }
+    }
+
+    /// Floats of every kind, few enough that many are equal.
+    fn floats() -> impl Strategy<Value = f64> {
+        prop_oneof![
+            8 => (-4..4).prop_map(f64::from),
+            1 => Just(f64::NAN),
+            1 => Just(-0.0),
+            1 => Just(f64::INFINITY),
+            1 => Just(f64::NEG_INFINITY),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn every_value_is_in_the_one_range_that_holds_it(
+            boundaries in prop::collection::btree_set(-5_i32..5, 0..8),
+            values in prop::collection::vec(floats(), 0..20),
+        ) {
+            let boundaries: Vec<f64> = boundaries.into_iter().map(f64::from).collect();
+            let ranges = RangePartitioner::new(boundaries.clone()).unwrap();
+            prop_assert_eq!(ranges.count() as usize, boundaries.len() + 1);
+            for value in &values {
+                // NaN is above everything.
+                let holds = |at: &usize| {
+                    let above = *at == 0 || value.is_nan() || boundaries[at - 1] <= *value;
+                    let below = boundaries.get(*at).is_none_or(|end| value < end);
+                    above && below
+                };
+                let holding: Vec<usize> = (0..=boundaries.len()).filter(holds).collect();
+                prop_assert_eq!(holding, [ranges.partition_of(value) as usize]);
+            }
+        }
+
+        #[test]
+        fn ranges_are_in_the_order_of_values(
+            boundaries in prop::collection::btree_set("[ab]{0,3}", 0..8), a in "[ab]{0,4}", b in "[ab]{0,4}",
+        ) {
+            let ranges = RangePartitioner::new(boundaries.into_iter().collect()).unwrap();
+            let (low, high) = (a.clone().min(b.clone()), a.max(b));
+            prop_assert!(ranges.partition_of(&low) <= ranges.partition_of(&high));
         }
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::stage::FragmentRows;
 use crate::grid::profile::RasterFacts;
-use crate::spec::{JobSpec, OutputKind, TaskOperation};
+use crate::spec::{Convolve, Focal, JobSpec, OutputKind, Scene, TaskOperation, Terrain};
 
 /// Facts about inputs, by path.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -60,7 +60,15 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
         TaskOperation::Index { inputs, .. } | TaskOperation::Calc { inputs, .. } => {
             inputs.iter().map(|input| input.path.as_str()).collect()
         }
-        TaskOperation::Convert { input } => vec![input.as_str()],
+        TaskOperation::Convert { input }
+        | TaskOperation::Terrain(Terrain { input, .. })
+        | TaskOperation::Focal(Focal { input, .. })
+        | TaskOperation::Convolve(Convolve { input, .. }) => vec![input.as_str()],
+        TaskOperation::Reproject(reproject) => vec![reproject.input.as_str()],
+        TaskOperation::Composite(composite) => {
+            let layers = composite.scenes.iter().flat_map(Scene::files);
+            layers.map(|layer| layer.path.as_str()).collect()
+        }
         operation => {
             debug_assert_ne!(operation.output_kind(), OutputKind::Raster);
             Vec::new()

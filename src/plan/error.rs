@@ -1,7 +1,9 @@
 //! Why a job cannot be planned.
 
+use super::warp::WarpError;
 use crate::grid::DataType;
 use crate::job::FailureClass;
+use crate::ops::focal;
 use crate::ops::local::{calc, index};
 use crate::spec::SPEC_VERSION;
 
@@ -35,6 +37,9 @@ pub enum PlanError {
     /// The expression is wrong.
     #[error("the expression cannot be used")]
     Calc(#[from] calc::Error),
+    /// The parameters of an operation on neighbourhoods are wrong.
+    #[error(transparent)]
+    Focal(#[from] focal::Error),
     /// An input that the formula does not name, or one too few.
     #[error("{formula} needs the inputs {wanted}; {problem}")]
     Inputs {
@@ -84,6 +89,9 @@ pub enum PlanError {
         found: DataType,
         wanted: DataType,
     },
+    /// Rasters cannot be brought onto the grid.
+    #[error(transparent)]
+    Warp(#[from] WarpError),
     /// The program was built without the engine.
     #[error("this build of Swath has no tables; build it with the feature 'tables'")]
     NoTables,
@@ -109,11 +117,13 @@ impl PlanError {
             Self::TooManyTasks { .. } => "spec-tasks",
             Self::Index(_) => "spec-index",
             Self::Calc(_) => "spec-expression",
+            Self::Focal(_) => "spec-window",
             Self::Inputs { .. } => "spec-inputs",
             Self::NoSuchBand { .. } => "spec-band",
             Self::Grids { .. } => "spec-grids",
             Self::Nodata { .. } | Self::NodataMissing { .. } | Self::Mask { .. } => "spec-nodata",
             Self::Dtype { .. } => "spec-dtype",
+            Self::Warp(error) => error.code(),
             Self::NoTables => "no-tables",
             Self::Unknown { .. } => "spec-input",
         }

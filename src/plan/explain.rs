@@ -88,6 +88,13 @@ fn describe(work: &StageWork) -> (String, u64) {
         StageWork::Raster(raster) => {
             let kernel = match &raster.kernel {
                 KernelSpec::Copy => "copy".to_owned(),
+                KernelSpec::Focal(kernel) => {
+                    format!(
+                        "compute {kernel}, reading {} cells around a window,",
+                        kernel.halo()
+                    )
+                }
+                KernelSpec::Warp(kernel) => kernel.describe(),
                 KernelSpec::Calc { expression, .. } => format!("compute {expression}"),
             };
             let sources: Vec<_> = raster
@@ -103,9 +110,13 @@ fn describe(work: &StageWork) -> (String, u64) {
                 .groups
                 .first()
                 .map_or(1, |group| group.last + 1);
+            let from = if sources.is_empty() {
+                String::new()
+            } else {
+                format!(" from {}", sources.join(" and "))
+            };
             let text = format!(
-                "{kernel} from {}; {} × {} cells of {} in tiles of {}, levels 0 to {}",
-                sources.join(" and "),
+                "{kernel}{from}; {} × {} cells of {} in tiles of {}, levels 0 to {}",
                 raster.output.width,
                 raster.output.height,
                 raster.output.dtype,

@@ -5,9 +5,11 @@
 pub mod catalog;
 pub mod error;
 pub mod explain;
+mod neighbourhood;
 pub mod planner;
 pub mod stage;
 mod table;
+pub mod warp;
 
 pub use catalog::Catalog;
 pub use error::PlanError;

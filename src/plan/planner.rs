@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::catalog::Catalog;
 use super::error::PlanError;
 use super::stage::{KernelSpec, Plan, RasterStage, SourceBands, Stage, StageWork};
-use super::table;
+use super::{neighbourhood, table, warp};
 use crate::grid::profile::{RasterFacts, RasterProfile};
 use crate::grid::pyramid::PyramidLayout;
 use crate::grid::{Affine, DataType};
@@ -61,6 +61,11 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
             plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
         }
         TaskOperation::Convert { input } => plan_convert(spec, catalog, input),
+        TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
+        TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
+        TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
+        TaskOperation::Reproject(reproject) => warp::reproject(spec, catalog, reproject),
+        TaskOperation::Composite(composite) => warp::composite(spec, catalog, composite),
         TaskOperation::GroupBy { .. }
         | TaskOperation::Sort { .. }
         | TaskOperation::Join { .. }
@@ -194,7 +199,7 @@ fn plan_convert(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Plan, 
     ))
 }
 
-fn required_output<'s>(
+pub(super) fn required_output<'s>(
     spec: &'s JobSpec,
     operation: &'static str,
 ) -> Result<&'s RasterOutput, PlanError> {
@@ -211,7 +216,7 @@ fn required_output<'s>(
     Ok(output)
 }
 
-fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
+pub(super) fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanError> {
     let (low, high) = dtype.range();
     let fits = dtype.is_float() || (nodata.fract() == 0.0 && (low..=high).contains(&nodata));
     if fits {
@@ -278,14 +283,14 @@ fn group_by_file(
     Ok((sources, labels.concat()))
 }
 
-fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
+pub(super) fn known<'c>(catalog: &'c Catalog, path: &str) -> Result<&'c RasterFacts, PlanError> {
     catalog.rasters.get(path).ok_or_else(|| PlanError::Unknown {
         path: path.to_owned(),
     })
 }
 
 /// Checks that all sources have their bands and share one grid; returns the facts of the first.
-fn common_grid<'c>(
+pub(super) fn common_grid<'c>(
     sources: &[SourceBands],
     catalog: &'c Catalog,
 ) -> Result<&'c RasterFacts, PlanError> {
@@ -355,7 +360,7 @@ fn describe_grid(profile: &RasterProfile) -> String {
     )
 }
 
-fn raster_plan(
+pub(super) fn raster_plan(
     name: &str,
     sources: Vec<SourceBands>,
     kernel: KernelSpec,
@@ -395,7 +400,17 @@ fn raster_plan(
         compression: output.compress,
         resampling,
     });
-    let mut stages = raster_stages(name, &raster, input_cell_bytes);
+    finish_raster(name, &raster, output, input_cell_bytes)
+}
+
+/// Makes the stages of a raster: its windows, its higher overviews, the commit.
+pub(super) fn finish_raster(
+    name: &str,
+    raster: &Arc<RasterStage>,
+    output: &RasterOutput,
+    input_cell_bytes: u64,
+) -> Plan {
+    let mut stages = raster_stages(name, raster, input_cell_bytes);
     let inputs = (0..stages.len())
         .filter_map(|n| u32::try_from(n).ok())
         .map(StageId)
@@ -403,7 +418,7 @@ fn raster_plan(
     stages.push(Stage {
         name: "commit".to_owned(),
         work: StageWork::Commit {
-            raster,
+            raster: Arc::clone(raster),
             path: output.path.clone(),
             overwrite: output.overwrite,
         },
@@ -418,7 +433,7 @@ fn raster_plan(
 
 /// Returns the window that a task of level 0 should have: square over tiled files, as wide as the raster
 /// over strips, which are read whole whatever part of them is wanted.
-fn window_size(width: u32, tile: u32, strips: bool) -> (u32, u32) {
+pub(super) fn window_size(width: u32, tile: u32, strips: bool) -> (u32, u32) {
     let power_of_two = |tiles: u32| 1 << tiles.max(1).ilog2();
     if !strips {
         let edge = power_of_two(TASK_EDGE / tile) * tile;
@@ -444,9 +459,13 @@ fn raster_stages(name: &str, raster: &Arc<RasterStage>, input_cell_bytes: u64) -
         // The samples of a window, the levels above them, and all of them encoded.
         let output_bytes = window_cells * cell_bytes * 8 / 3;
         let first = number == 0;
-        // Inputs are held encoded and decoded.
+        // Inputs are held encoded and decoded, with the halo.
+        let halo = raster.kernel.halo().saturating_mul(2);
         let input_bytes = if first {
-            window_cells * input_cell_bytes * 2
+            let cols_read = group.window_cols.saturating_add(halo).min(cols);
+            let rows_read = group.window_rows.saturating_add(halo).min(rows);
+            u64::from(cols_read) * u64::from(rows_read) * input_cell_bytes * 2
+                + raster.kernel.scratch_bytes()
         } else {
             window_cells * cell_bytes
         };

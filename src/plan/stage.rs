@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+use super::warp::WarpKernel;
 use crate::grid::profile::RasterProfile;
 use crate::grid::pyramid::PyramidLayout;
 use crate::ids::{OperationName, StageId};
 use crate::job::{Payload, StageShape};
+use crate::ops::focal::FocalKernel;
 use crate::spec::{Compression, Resampling, TableOutput};
 
 /// What a job's tasks do, stage after stage.
@@ -122,6 +124,10 @@ pub struct SourceBands {
 pub enum KernelSpec {
     /// Every band as it is.
     Copy,
+    /// Every band of the one source: an operation on the cells around each cell.
+    Focal(FocalKernel),
+    /// Scenes brought onto the output's grid and combined; they stand here, not among the sources.
+    Warp(Arc<WarpKernel>),
     /// One band: an expression of the source bands by name.
     Calc {
         /// The expression.
@@ -133,6 +139,44 @@ pub enum KernelSpec {
         /// Then this is added.
         offset: f64,
     },
+}
+
+impl KernelSpec {
+    /// Returns the bytes that the kernel holds beside its blocks, beyond what any kernel does.
+    #[must_use]
+    pub fn scratch_bytes(&self) -> u64 {
+        match self {
+            Self::Focal(kernel) => kernel.scratch_bytes(),
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+        }
+    }
+
+    /// Returns how many cells around a cell its result depends on: what a task reads beyond its window, on each side.
+    #[must_use]
+    pub fn halo(&self) -> u32 {
+        match self {
+            Self::Focal(kernel) => kernel.halo(),
+            Self::Copy | Self::Calc { .. } | Self::Warp(_) => 0,
+        }
+    }
+}
+
+impl StageWork {
+    /// Returns what one task must know: of the scenes of a warp, those that lie in its window.
+    #[must_use]
+    pub fn for_task(&self, index: u32) -> Self {
+        if let Self::Raster(raster) = self
+            && let KernelSpec::Warp(kernel) = &raster.kernel
+            && let Some(group) = raster.layout.groups.first()
+            && let Some(window) = raster.layout.window(group, index)
+        {
+            return Self::Raster(Arc::new(RasterStage {
+                kernel: KernelSpec::Warp(Arc::new(kernel.within(&window))),
+                ..RasterStage::clone(raster)
+            }));
+        }
+        self.clone()
+    }
 }
 
 impl Plan {

@@ -156,3 +156,62 @@ fn overviews_of_classes_are_nearest_and_of_measurements_means() {
         assert_eq!(raster.resampling, wanted);
     }
 }
+
+#[test]
+fn a_task_is_told_of_the_scenes_in_its_window_and_of_no_other() {
+    use super::StageWork;
+    use super::stage::KernelSpec;
+    use crate::spec::{Combine, Composite, Scene, SceneLayer, TargetGrid, WarpSettings};
+
+    // A row of 300 scenes of 1000 cells, each ten cells over the next.
+    let mut catalog = Catalog::default();
+    let scenes = (0..300).map(|n| {
+        let path = format!("/scenes/{n}.tif");
+        let mut facts = facts(1000, (512, 512));
+        let left = 300_000.0 + 9_900.0 * f64::from(n);
+        facts.profile.transform = Some(Affine::north_up(left, 5_900_000.0, 10.0, 10.0));
+        catalog.rasters.insert(path.clone(), facts);
+        Scene {
+            layers: vec![SceneLayer { path, band: None }],
+            mask: None,
+        }
+    });
+    let spec = JobSpec {
+        operation: TaskOperation::Composite(Composite {
+            scenes: scenes.collect(),
+            combine: Combine::Last,
+            grid: TargetGrid::default(),
+            warp: WarpSettings::default(),
+            mask_values: Vec::new(),
+        }),
+        ..ndvi()
+    };
+    let plan = plan(&spec, &catalog).unwrap();
+    // 299 × 990 + 1000 cells in windows of 2048.
+    assert_eq!(plan.stages[0].tasks, 145);
+    let kernel = |work: &StageWork| match work {
+        StageWork::Raster(raster) => match &raster.kernel {
+            KernelSpec::Warp(kernel) => kernel.clone(),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let third = kernel(&plan.stages[0].work.for_task(3));
+    let paths: Vec<&str> = third
+        .scenes
+        .iter()
+        .map(|s| s.layers[0].path.as_str())
+        .collect();
+    // Cells 6144 to 8191: scene n has cells 990 n to 990 n + 999, and the planner leaves a margin. The last wins.
+    let sure = ["/scenes/8.tif", "/scenes/7.tif", "/scenes/6.tif"];
+    assert!(paths.windows(3).any(|three| three == sure), "{paths:?}");
+    assert!(
+        paths.len() <= 5 && third.grids.len() == paths.len(),
+        "{paths:?}"
+    );
+    let bytes = crate::wire::encode(&plan.stages[0].work.for_task(3)).unwrap();
+    assert!(bytes.len() < 4000, "{}", bytes.len());
+    // Stages that do not read scenes do not know them.
+    let last = plan.stages.last().unwrap();
+    assert!(crate::wire::encode(&last.work).unwrap().len() < 2000);
+}

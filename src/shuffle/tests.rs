@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use super::*;
 
 mod arrays;
+mod types;
 
 /// A key of the tests' rows: a float, a number and a word, each may be null.
 type Row = (Option<f64>, Option<i32>, Option<String>);

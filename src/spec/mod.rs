@@ -3,16 +3,22 @@
 //! [`JobSpec`] is the whole; [`TaskOperation`] what its tasks do, [`Output`] where the result goes, [`JobOptions`]
 //! how it is run.
 
+mod neighbourhood;
 mod options;
 mod output;
 mod raster;
 mod table;
 mod task_list;
+mod warp;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ids::OperationName;
 
+pub use neighbourhood::{
+    Aspect, Convolve, Focal, FocalShape, FocalStatistic, Gradient, Hillshade, RuggednessFormula,
+    Scale, Shading, Slope, SlopeUnit, Terrain, TerrainProduct,
+};
 pub use options::{JobOptions, Priority, RetryPolicy};
 pub use output::{Output, OutputError};
 pub use raster::{Compression, DEFAULT_BLOCKSIZE, Overviews, RasterOutput, Resampling};
@@ -21,6 +27,10 @@ pub use table::{
     TableSettings,
 };
 pub use task_list::{TaskList, TaskListError};
+pub use warp::{
+    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
+    WarpMethod, WarpSettings,
+};
 
 /// The version of the format that this build writes; it reads this one and every earlier one.
 pub const SPEC_VERSION: u32 = 1;
@@ -69,6 +79,16 @@ pub enum TaskOperation {
         /// Path or URL of the raster.
         input: String,
     },
+    /// A map of the relief of an elevation raster.
+    Terrain(Terrain),
+    /// A statistic of the window around each cell.
+    Focal(Focal),
+    /// A weighted sum of the cells around each cell.
+    Convolve(Convolve),
+    /// One raster, all bands, on another grid.
+    Reproject(Reproject),
+    /// Many rasters on one grid, one value for each cell.
+    Composite(Composite),
     /// Groups of a table's rows.
     GroupBy {
         /// The table.
@@ -156,7 +176,14 @@ impl TaskOperation {
     #[must_use]
     pub const fn output_kind(&self) -> OutputKind {
         match self {
-            Self::Index { .. } | Self::Calc { .. } | Self::Convert { .. } => OutputKind::Raster,
+            Self::Index { .. }
+            | Self::Calc { .. }
+            | Self::Convert { .. }
+            | Self::Terrain(_)
+            | Self::Focal(_)
+            | Self::Convolve(_)
+            | Self::Reproject(_)
+            | Self::Composite(_) => OutputKind::Raster,
             Self::GroupBy { .. }
             | Self::Sort { .. }
             | Self::Join { .. }
@@ -172,7 +199,15 @@ impl TaskOperation {
             Self::Index { inputs, .. } | Self::Calc { inputs, .. } => {
                 inputs.iter_mut().map(|input| &mut input.path).collect()
             }
-            Self::Convert { input } => vec![input],
+            Self::Convert { input }
+            | Self::Terrain(Terrain { input, .. })
+            | Self::Focal(Focal { input, .. })
+            | Self::Convolve(Convolve { input, .. }) => vec![input],
+            Self::Reproject(reproject) => vec![&mut reproject.input],
+            Self::Composite(composite) => {
+                let layers = composite.scenes.iter_mut().flat_map(Scene::files_mut);
+                layers.map(|layer| &mut layer.path).collect()
+            }
             Self::GroupBy { input, .. } | Self::Sort { input, .. } => {
                 input.paths.iter_mut().collect()
             }

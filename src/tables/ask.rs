@@ -78,6 +78,11 @@ pub(super) fn query(
         TaskOperation::Index { .. }
         | TaskOperation::Calc { .. }
         | TaskOperation::Convert { .. }
+        | TaskOperation::Terrain(_)
+        | TaskOperation::Focal(_)
+        | TaskOperation::Convolve(_)
+        | TaskOperation::Reproject(_)
+        | TaskOperation::Composite(_)
         | TaskOperation::Custom { .. } => return None,
     };
     Some((

@@ -34,6 +34,11 @@ pub(crate) struct PartFooters {
 }
 
 impl PartFooters {
+    /// Takes what is known of the parts, in order.
+    pub(crate) fn new(schema: SchemaRef, footers: Vec<PartFooter>) -> Self {
+        Self { schema, footers }
+    }
+
     /// Reads the footer partitions of all parts, in order.
     pub(crate) fn read(partitions: &[RecordBatch]) -> Result<Self, BoxError> {
         let mut schema = None;

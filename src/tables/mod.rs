@@ -2,7 +2,8 @@
 //!
 //! The relational engine itself is the crate `swath-tables`, behind the feature `tables`; without it [`Tables`] exists and
 //! says that it can do nothing. With it, `engine` plans and runs, `ask` translates specs and plans, `inputs`, `rows`,
-//! `encoded` and `room` are the engine's ports to the exchange, `assemble` makes one output of encoded parts.
+//! `encoded` and `room` are the engine's ports to the exchange, `assemble` makes one output of encoded parts;
+//! `fetch` copies a committed table to where somebody asks for it.
 
 #[cfg(not(feature = "tables"))]
 mod absent;
@@ -16,6 +17,8 @@ mod encoded;
 mod engine;
 #[cfg(feature = "tables")]
 mod failure;
+#[cfg(feature = "tables")]
+pub mod fetch;
 #[cfg(feature = "tables")]
 mod inputs;
 #[cfg(feature = "tables")]

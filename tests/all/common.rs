@@ -1,6 +1,7 @@
 //! What several topics need: a scene, specs, and reading an output back.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use swath::grid::{Block, Samples, Window};
 use swath::ids::OperationName;
@@ -62,11 +63,16 @@ pub(crate) fn tasks(operation: &str, params: &[serde_json::Value]) -> JobSpec {
     }
 }
 
+/// Opens a raster.
+pub(crate) async fn raster_file(path: &Path) -> Arc<RasterFile> {
+    RasterFile::open(&Sources::new().unwrap(), path.to_str().unwrap())
+        .await
+        .unwrap()
+}
+
 /// Reads a whole raster.
 pub(crate) async fn read(path: &Path, bands: &[u16]) -> Block {
-    let file = RasterFile::open(&Sources::new().unwrap(), path.to_str().unwrap())
-        .await
-        .unwrap();
+    let file = raster_file(path).await;
     let profile = &file.facts().profile;
     let window = Window::whole(profile.width, profile.height);
     file.fetch(bands, window).await.unwrap().decode().unwrap()

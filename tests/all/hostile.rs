@@ -10,7 +10,7 @@ use swath::grid::Window;
 use swath::io::raster::read::{Error, RasterFile};
 use swath::io::source::Sources;
 
-use crate::zoo::shared_data;
+use crate::shared::shared_data;
 
 const MEMORY_MAX_KIB: u64 = 512 << 10;
 const TIME_MAX: Duration = Duration::from_secs(10);

@@ -12,7 +12,12 @@ mod examples;
 #[cfg(test)]
 mod flight;
 #[cfg(test)]
+mod focal;
+#[cfg(test)]
 mod hostile;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+mod liars;
 #[cfg(test)]
 #[cfg(feature = "tables")]
 mod memory;
@@ -21,7 +26,12 @@ mod nats;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+#[path = "../shared/mod.rs"]
+mod shared;
+#[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
+#[cfg(test)]
+mod warp;
 #[cfg(test)]
 mod zoo;

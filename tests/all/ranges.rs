@@ -12,7 +12,7 @@ use swath::job::FailureClass;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::zoo::shared_data;
+use crate::shared::shared_data;
 
 /// What the server does wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -3,7 +3,7 @@
 //! Expected values: `expected/tiff.json`, made with rasterio (see the data folder's README).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
@@ -15,21 +15,7 @@ use swath::grid::{Block, Samples, Window};
 use swath::io::raster::read::RasterFile;
 use swath::io::source::Sources;
 
-/// Returns the folder of shared data, or says plainly that what needs it is left out.
-pub(crate) fn shared_data() -> Option<PathBuf> {
-    let root = std::env::var_os("SWATH_TEST_DATA").map_or_else(
-        || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data"),
-        PathBuf::from,
-    );
-    if root.join("expected/tiff.json").is_file() {
-        return Some(root);
-    }
-    eprintln!(
-        "LEFT OUT: no shared data in '{}'; set SWATH_TEST_DATA",
-        root.display()
-    );
-    None
-}
+use crate::shared::shared_data;
 
 #[derive(Debug, Deserialize)]
 struct Expected {

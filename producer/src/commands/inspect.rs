@@ -1,11 +1,8 @@
-//! Commands that look at a cluster: jobs, status, results, workers, dead letters.
+//! Commands that look at a cluster: jobs, status, workers, dead letters.
 
-use std::io::Write;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use swath::ids::{JobId, WorkerId};
-use swath::spec::Output;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
@@ -43,62 +40,6 @@ pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<
         return CliError::of_outcome(ended.outcome.as_ref());
     }
     progress::print(&client.status(job).await?, global.json);
-    Ok(())
-}
-
-pub(crate) async fn results(
-    job: &JobId,
-    file: Option<PathBuf>,
-    global: &Global,
-) -> Result<(), CliError> {
-    let client = global.connect().await?;
-    if let Some(committed) = client.output(job).await? {
-        return show_output(job, &committed, file.is_some(), global);
-    }
-    let results = client.results(job).await?;
-    let mut out: Box<dyn Write> = match &file {
-        None => Box::new(std::io::stdout().lock()),
-        Some(path) => {
-            let file = std::fs::File::create(path).map_err(|error| {
-                CliError::asked(
-                    "output",
-                    format!("cannot write {}: {error}", path.display()),
-                )
-            })?;
-            Box::new(std::io::BufWriter::new(file))
-        }
-    };
-    let write = |out: &mut dyn Write| {
-        for (task, result) in &results {
-            let result = String::from_utf8_lossy(result);
-            writeln!(out, "{{\"task\":{task},\"result\":{result}}}")?;
-        }
-        out.flush()
-    };
-    write(&mut *out).map_err(|error| CliError::asked("output", format!("results: {error}")))
-}
-
-/// Prints where an output is.
-fn show_output(
-    job: &JobId,
-    committed: &Output,
-    to_file: bool,
-    global: &Global,
-) -> Result<(), CliError> {
-    let path = committed.path();
-    if to_file {
-        return Err(CliError::asked(
-            "output",
-            format!(
-                "job {job} committed its output as {path}; copy it from there, or read a table with any Flight client: GetFlightInfo of the path {job} at a worker"
-            ),
-        ));
-    }
-    if global.json {
-        output::json(committed);
-    } else {
-        println!("{path}");
-    }
     Ok(())
 }
 

@@ -2,6 +2,7 @@
 
 mod inspect;
 mod operations;
+mod results;
 mod run;
 mod sample;
 mod submit;
@@ -20,7 +21,9 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Explain(explain) => submit::explain(explain, &global).await,
         Command::Jobs => inspect::jobs(&global).await,
         Command::Status { job, watch } => inspect::status(&job, watch, &global).await,
-        Command::Results { job, output } => inspect::results(&job, output, &global).await,
+        Command::Results { job, output } => {
+            results::results(&job, output.as_deref(), &global).await
+        }
         Command::Cancel { job } => inspect::cancel(&job, &global).await,
         Command::Forget { job } => Ok(global.connect().await?.forget(&job).await?),
         Command::Workers => inspect::workers(&global).await,

@@ -110,7 +110,8 @@ impl Default for FetchConfig {
 /// Reads partitions from the local store, or from the worker that has them.
 #[derive(Debug)]
 pub struct FlightExchange {
-    local: Arc<PartitionStore>,
+    /// The worker's own store; a reader that is no worker has none.
+    local: Option<Arc<PartitionStore>>,
     me: WorkerRef,
     idle_timeout: Duration,
     compress: Compress,
@@ -140,6 +141,16 @@ impl FlightExchange {
     /// Makes the exchange of the worker `me`, whose partitions are in `local`.
     #[must_use]
     pub fn new(local: Arc<PartitionStore>, me: WorkerRef, config: FetchConfig) -> Arc<Self> {
+        Self::with(Some(local), me, config)
+    }
+
+    /// Makes the exchange of somebody who is no worker, and reads what workers have; `near` is one of them.
+    #[must_use]
+    pub fn of_reader(near: WorkerRef, config: FetchConfig) -> Arc<Self> {
+        Self::with(None, near, config)
+    }
+
+    fn with(local: Option<Arc<PartitionStore>>, me: WorkerRef, config: FetchConfig) -> Arc<Self> {
         let charge = u64::from(config.stream_window_bytes);
         Arc::new(Self {
             local,
@@ -151,9 +162,11 @@ impl FlightExchange {
         })
     }
 
-    fn fetch_local(&self, address: &PartitionAddress) -> Result<BatchStream, Error> {
-        let partition = self
-            .local
+    fn fetch_local(
+        store: &PartitionStore,
+        address: &PartitionAddress,
+    ) -> Result<BatchStream, Error> {
+        let partition = store
             .get(&address.key)
             .ok_or_else(|| lost(address, "it is not in this worker's store"))?;
         // What never left memory is what was written; what was on a disk is summed again.
@@ -248,10 +261,12 @@ async fn ask(lease: &mut Lease, request: Request<Body>) -> Result<Messages<Body>
 impl Exchange for FlightExchange {
     async fn fetch(&self, address: &PartitionAddress) -> Result<BatchStream, Error> {
         let worker = &address.worker;
-        if worker.id == self.me.id && worker.incarnation == self.me.incarnation {
-            return self.fetch_local(address);
+        match &self.local {
+            Some(store) if worker.id == self.me.id && worker.incarnation == self.me.incarnation => {
+                Self::fetch_local(store, address)
+            }
+            _ => self.fetch_peer(address).await,
         }
-        self.fetch_peer(address).await
     }
 }
 
@@ -286,7 +301,7 @@ fn is_broken(status: &Status) -> bool {
 }
 
 /// What a peer said, cut to a length fit for a log.
-fn said(status: &Status) -> String {
+pub(super) fn said(status: &Status) -> String {
     let message: String = status.message().chars().take(300).collect();
     match std::error::Error::source(status) {
         Some(source) => format!("{:?}: {message}: {}", status.code(), chain(source)),

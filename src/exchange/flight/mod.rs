@@ -4,6 +4,7 @@
 //!   `socket` ends connections.
 //! - [`client`] is the [`super::Exchange`]; `governor` says when it may open a stream, `pool` on which
 //!   connection.
+//! - `ask` asks a worker for the table of a job.
 //! - `body` writes the messages and `messages` reads them, both without the copies that a general gRPC
 //!   library makes. They are plain Flight all the same: any client may read, and any server be read.
 //! - `lz4` makes bodies smaller between hosts, for readers that ask for it.
@@ -14,6 +15,7 @@
 //! while the charges fit into [`FetchConfig::bytes_in_flight`]. A connection never carries more streams than its own
 //! window has room for: one whose reader sleeps cannot starve the others.
 
+mod ask;
 mod body;
 pub mod client;
 mod governor;
@@ -24,6 +26,7 @@ pub mod server;
 pub(super) mod service;
 mod socket;
 
+pub use ask::find_result;
 pub use client::{Compress, FetchConfig, FlightExchange};
 pub use server::{FlightConfig, FlightServer};
 

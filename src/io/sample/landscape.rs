@@ -9,6 +9,8 @@ pub(super) const NO_DATA: u16 = 0;
 const RELIEF_CELLS: f64 = 900.0;
 /// Cells from one river to the next, about.
 const RIVER_CELLS: f64 = 700.0;
+/// Cells from one lake to the next, about.
+const LAKE_CELLS: f64 = 260.0;
 /// Cells along the longer and shorter edge of a field.
 const FIELD_CELLS: (f64, f64) = (46.0, 28.0);
 /// The highest relief, in metres.
@@ -36,6 +38,29 @@ pub(super) struct Tile {
     pub(super) elevation_m: Vec<f32>,
 }
 
+/// The noises that decide what is at a cell.
+struct Ground {
+    /// Rivers wind where it crosses its middle.
+    course: f64,
+    /// Lakes lie where it is highest.
+    lake: f64,
+    /// Woods stand where it is high, fields where it is low.
+    moist: f64,
+    /// Brighter and darker patches, some cells wide.
+    patch: f64,
+    /// How far the grid of fields is bent, in cells.
+    bend: (f64, f64),
+}
+
+impl Ground {
+    /// Tells whether a cell is river or lake, which lie below the hills.
+    fn is_water(&self, height: f64) -> bool {
+        let width = 0.004 + 0.006 * (0.3 - height);
+        let river = (self.course - 0.5).abs() < width;
+        height <= 0.3 && (river || self.lake > 0.93 && height < 0.12)
+    }
+}
+
 /// A landscape, by its size and seed.
 pub(super) struct Landscape {
     size: f64,
@@ -57,22 +82,20 @@ impl Landscape {
             bands: std::array::from_fn(|_| Vec::with_capacity(cells)),
             elevation_m: Vec::with_capacity(cells),
         };
-        let line = |row: u32| -> Vec<f64> {
-            (left..=left + cols)
-                .map(|col| self.height(f64::from(col), f64::from(row)))
-                .collect()
-        };
+        let line = |row: u32| self.heights((left, row), cols as usize + 1);
         let mut below = line(top);
         for row in top..top + rows {
             let heights = std::mem::replace(&mut below, line(row + 1));
+            let ground = self.ground((left, row), cols as usize);
             let here_and_right = heights.iter().zip(heights.iter().skip(1));
-            for ((col, (here, right)), below) in (left..).zip(here_and_right).zip(&below) {
+            let around = here_and_right.zip(&below).zip(ground);
+            for (col, (((here, right), below), ground)) in (left..).zip(around) {
                 let (x, y, here) = (f64::from(col), f64::from(row), *here);
                 let slope = (
                     (right - here) * RELIEF_M / CELL_M,
                     (below - here) * RELIEF_M / CELL_M,
                 );
-                let wet = self.water(x, y, here);
+                let wet = ground.is_water(here);
                 let elevation_m = if wet {
                     here * RELIEF_M - 3.0
                 } else {
@@ -82,7 +105,7 @@ impl Landscape {
                 let spectrum = if self.is_outside(x, y) {
                     None
                 } else {
-                    Some(self.spectrum(x, y, here, slope, wet))
+                    Some(self.spectrum((col, row), &ground, here, slope, wet))
                 };
                 for (number, band) in tile.bands.iter_mut().enumerate() {
                     let sample = spectrum.and_then(|spectrum| spectrum.get(number).copied());
@@ -99,58 +122,85 @@ impl Landscape {
         x + 0.22 * y < 0.09 * self.size
     }
 
-    /// Relief from 0 to 1: broad valleys, steeper towards the peaks.
-    fn height(&self, x: f64, y: f64) -> f64 {
-        let broad = noise::fractal(self.seed, x / RELIEF_CELLS, y / RELIEF_CELLS, 8);
-        let lifted = ((broad - 0.28) / 0.5).clamp(0.0, 1.0);
-        0.03 + 0.05 * broad + 0.92 * lifted * lifted
-    }
-
-    /// Tells whether a cell is river or lake: rivers wind where a noise crosses its middle, below the hills.
-    fn water(&self, x: f64, y: f64, height: f64) -> bool {
-        if height > 0.3 {
-            return false;
+    /// Relief from 0 to 1 of a row: broad valleys, steeper towards the peaks.
+    fn heights(&self, from: (u32, u32), count: usize) -> Vec<f64> {
+        let mut line = noise::line(self.seed, 8, RELIEF_CELLS, from, count);
+        for height in &mut line {
+            let lifted = ((*height - 0.28) / 0.5).clamp(0.0, 1.0);
+            *height = 0.03 + 0.05 * *height + 0.92 * lifted * lifted;
         }
-        let seed = self.seed.wrapping_add(100);
-        let course = noise::fractal(seed, x / RIVER_CELLS, y / RIVER_CELLS, 4) - 0.5;
-        let width = 0.004 + 0.006 * (0.3 - height);
-        let lake = noise::value(seed.wrapping_add(50), x / 260.0, y / 260.0);
-        course.abs() < width || lake > 0.93 && height < 0.12
+        line
     }
 
-    fn spectrum(&self, x: f64, y: f64, height: f64, slope: (f64, f64), wet: bool) -> Spectrum {
-        let grain = noise::unit(self.seed.wrapping_add(200), x as i64, y as i64) - 0.5;
-        let patch = noise::value(self.seed.wrapping_add(201), x / 9.0, y / 9.0) - 0.5;
+    /// The noises of a row.
+    fn ground(&self, from: (u32, u32), count: usize) -> impl Iterator<Item = Ground> {
+        let line = |number: u64, octaves: u32, cells: f64| {
+            noise::line(self.seed.wrapping_add(number), octaves, cells, from, count).into_iter()
+        };
+        let water = line(100, 4, RIVER_CELLS).zip(line(150, 1, LAKE_CELLS));
+        let growth = line(300, 4, 320.0).zip(line(201, 1, 9.0));
+        let bends = line(401, 1, 180.0).zip(line(402, 1, 180.0));
+        water
+            .zip(growth)
+            .zip(bends)
+            .map(
+                |(((course, lake), (moist, patch)), (bend_x, bend_y))| Ground {
+                    course,
+                    lake,
+                    moist,
+                    patch,
+                    bend: (30.0 * bend_x, 30.0 * bend_y),
+                },
+            )
+    }
+
+    fn spectrum(
+        &self,
+        (col, row): (u32, u32),
+        ground: &Ground,
+        height: f64,
+        slope: (f64, f64),
+        wet: bool,
+    ) -> Spectrum {
+        let seed = self.seed.wrapping_add(200);
+        let grain = noise::unit(seed, i64::from(col), i64::from(row)) - 0.5;
+        let patch = ground.patch - 0.5;
         if wet {
             return WATER.map(|sample| sample * (1.0 + 0.08 * grain + 0.1 * patch));
         }
-        let cover = self.cover(x, y, height, slope);
+        let place = (f64::from(col), f64::from(row));
+        let cover = self.cover(place, ground, height, slope);
         // The sun stands in the south-east, 45 degrees high: slopes that face it are brighter.
         let (dx, dy) = slope;
         let light = (1.0 - 0.5 * dx - 0.5 * dy) / (1.0 + dx * dx + dy * dy).sqrt();
         let shade = 0.45 + 0.55 * light.clamp(0.1, 1.5);
-        cover.map(|sample| sample * shade * (1.0 + 0.07 * grain + 0.12 * patch))
+        let look = shade * (1.0 + 0.07 * grain + 0.12 * patch);
+        cover.map(|sample| sample * look)
     }
 
     /// What grows, or does not, on dry ground.
-    fn cover(&self, x: f64, y: f64, height: f64, slope: (f64, f64)) -> Spectrum {
-        let steep = slope.0.hypot(slope.1);
-        let moist = noise::fractal(self.seed.wrapping_add(300), x / 320.0, y / 320.0, 4);
+    fn cover(
+        &self,
+        place: (f64, f64),
+        ground: &Ground,
+        height: f64,
+        slope: (f64, f64),
+    ) -> Spectrum {
+        let steep = (slope.0 * slope.0 + slope.1 * slope.1).sqrt();
+        let moist = ground.moist;
         let level = height + 0.25 * (moist - 0.5);
         let mountain = mix(ROCK, SNOW, step(0.72, 0.80, level));
         let alpine = mix(MEADOW, mountain, step(0.5, 0.62, level + 0.1 * steep));
         let woods = step(0.53, 0.58, moist + 0.35 * height + 0.15 * steep);
-        let low = mix(self.field(x, y), WOOD, woods);
+        let low = mix(self.field(place, ground.bend), WOOD, woods);
         mix(low, alpine, step(0.4, 0.48, level))
     }
 
     /// Fields: parcels of a warped grid, each with a crop of its own, hedges between.
-    fn field(&self, x: f64, y: f64) -> Spectrum {
+    fn field(&self, (x, y): (f64, f64), bend: (f64, f64)) -> Spectrum {
         let seed = self.seed.wrapping_add(400);
-        let bend =
-            |number: u64| 30.0 * noise::value(seed.wrapping_add(number), x / 180.0, y / 180.0);
         // A different lie of the land every few hundred cells.
-        let (x, y) = (0.94 * x + 0.34 * y + bend(1), 0.94 * y - 0.34 * x + bend(2));
+        let (x, y) = (0.94 * x + 0.34 * y + bend.0, 0.94 * y - 0.34 * x + bend.1);
         let row = (y / FIELD_CELLS.1).floor();
         let offset = noise::unit(seed, 7, row as i64);
         let along = x / FIELD_CELLS.0 + offset;

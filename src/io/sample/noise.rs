@@ -16,26 +16,54 @@ pub(super) fn unit(seed: u64, col: i64, row: i64) -> f64 {
     (hash(seed, col, row) >> 11) as f64 / 9_007_199_254_740_992.0
 }
 
-/// Returns value noise from 0 to 1: random at lattice points one apart, smooth between.
-pub(super) fn value(seed: u64, x: f64, y: f64) -> f64 {
-    let (x0, y0) = (x.floor(), y.floor());
-    let (col, row) = (x0 as i64, y0 as i64);
-    let smooth = |t: f64| t * t * (3.0 - 2.0 * t);
-    let (u, v) = (smooth(x - x0), smooth(y - y0));
-    let mix = |a: f64, b: f64, t: f64| a + (b - a) * t;
-    let top = mix(unit(seed, col, row), unit(seed, col + 1, row), u);
-    let bottom = mix(unit(seed, col, row + 1), unit(seed, col + 1, row + 1), u);
-    mix(top, bottom, v)
+/// Returns noise from 0 to 1 for `count` cells of a row, from column `left` on: random at lattice points `cells` apart,
+/// smooth between; each further octave is twice as fine and half as strong.
+///
+/// A cell's noise depends on its own place only, not on `left`.
+pub(super) fn line(
+    seed: u64,
+    octaves: u32,
+    cells: f64,
+    (left, row): (u32, u32),
+    count: usize,
+) -> Vec<f64> {
+    let mut sums = vec![0.0; count];
+    // The weights of all octaves add up to one.
+    let whole = 2.0 - 0.5_f64.powi(octaves.cast_signed() - 1);
+    let (mut weight, mut step) = (1.0 / whole, 1.0 / cells);
+    for octave in 0..octaves {
+        let seed = seed.wrapping_add(u64::from(octave));
+        add_octave(&mut sums, seed, weight, step, (left, row));
+        weight *= 0.5;
+        step *= 2.0;
+    }
+    sums
 }
 
-/// Sums octaves of value noise, each twice as fine and half as strong; from 0 to 1.
-pub(super) fn fractal(seed: u64, x: f64, y: f64, octaves: u32) -> f64 {
-    let (mut sum, mut whole, mut weight, mut scale) = (0.0, 0.0, 1.0, 1.0);
-    for octave in 0..octaves {
-        sum += weight * value(seed.wrapping_add(u64::from(octave)), x * scale, y * scale);
-        whole += weight;
-        weight *= 0.5;
-        scale *= 2.0;
+fn add_octave(sums: &mut [f64], seed: u64, weight: f64, step: f64, (left, row): (u32, u32)) {
+    let mix = |a: f64, b: f64, t: f64| a + (b - a) * t;
+    let smooth = |t: f64| t * t * (3.0 - 2.0 * t);
+    // Places are not negative: `as` rounds them down.
+    let y = f64::from(row) * step;
+    let lattice_row = y as i64;
+    let v = smooth(y - lattice_row as f64);
+    let lattice = |col: i64| {
+        let (above, below) = (
+            unit(seed, col, lattice_row),
+            unit(seed, col, lattice_row + 1),
+        );
+        weight * mix(above, below, v)
+    };
+    let mut at = (f64::from(left) * step) as i64;
+    let (mut a, mut b) = (lattice(at), lattice(at + 1));
+    for (col, sum) in (left..).zip(sums) {
+        let x = f64::from(col) * step;
+        let lattice_col = x as i64;
+        // Lattice points are further apart than cells are, so that none is passed over.
+        if lattice_col != at {
+            (at, a) = (lattice_col, b);
+            b = lattice(at + 1);
+        }
+        *sum += mix(a, b, smooth(x - lattice_col as f64));
     }
-    if whole > 0.0 { sum / whole } else { 0.0 }
 }

@@ -3,12 +3,15 @@
 mod commit;
 #[cfg(feature = "tables")]
 mod commit_table;
+#[cfg(test)]
+mod conformance;
 mod custom;
 #[cfg(feature = "tables")]
 mod fragment;
 mod overviews;
 mod raster;
 mod tiles;
+mod warp;
 
 #[cfg(feature = "tables")]
 use std::collections::VecDeque;
@@ -65,6 +68,10 @@ pub(crate) enum Error {
     Exchange(#[from] exchange::Error),
     #[error("the expression cannot be used")]
     Calc(#[from] crate::ops::local::calc::Error),
+    #[error("the neighbourhood cannot be computed")]
+    Focal(#[from] crate::ops::focal::Error),
+    #[error("the scene cannot be brought onto the output's grid")]
+    Crs(#[from] crate::crs::Error),
     #[error("a tile could not be encoded")]
     Encode(#[from] io::raster::encode::Error),
     #[error("the output could not be written")]
@@ -110,7 +117,7 @@ impl Error {
             Self::Tables(error) => error.class(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => FailureClass::Fatal,
-            Self::Calc(_) | Self::Bug { .. } => FailureClass::Fatal,
+            Self::Calc(_) | Self::Focal(_) | Self::Crs(_) | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -124,6 +131,8 @@ impl Error {
             Self::Read(error) => error.code(),
             Self::Exchange(_) | Self::Partition { .. } => "exchange",
             Self::Calc(_) => "expression",
+            Self::Focal(_) => "window",
+            Self::Crs(_) => "crs",
             Self::Encode(error) => error.code(),
             Self::Cog(error) => error.code(),
             Self::Commit(error) => error.code(),

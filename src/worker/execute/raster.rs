@@ -1,11 +1,13 @@
 //! A window of a raster: read, compute, encode, halve, store.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{Done, Error, Executor, check_cancelled, group, tiles};
-use crate::grid::Block;
+use crate::grid::{Block, HaloBlock, RasterProfile, Window};
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
+use crate::ops::focal;
 use crate::ops::local::calc::CalcKernel;
 use crate::plan::stage::{KernelSpec, RasterStage};
 
@@ -15,6 +17,10 @@ impl Executor {
         raster: Arc<RasterStage>,
         context: TaskContext,
     ) -> Result<Done, Error> {
+        if let KernelSpec::Warp(kernel) = &raster.kernel {
+            let kernel = Arc::clone(kernel);
+            return self.run_warp(raster, kernel, context).await;
+        }
         let first = *group(&raster, 0)?;
         let window = raster
             .layout
@@ -22,48 +28,72 @@ impl Executor {
             .ok_or(Error::Bug {
                 what: "a task beyond the raster",
             })?;
+        let whole = Window::whole(raster.output.width, raster.output.height);
+        let read = window.with_halo(raster.kernel.halo(), &whole);
         let mut encoded = Vec::with_capacity(raster.sources.len());
         for source in &raster.sources {
             let file = RasterFile::open(&self.ports.sources, &source.path).await?;
-            encoded.push(file.fetch(&source.bands, window).await?);
+            encoded.push(file.fetch(&source.bands, read).await?);
         }
         self.cpu
             .run(move || {
-                let block = compute(&raster, encoded, &context)?;
+                let blocks = decode(encoded, &context)?;
+                let cut = |block| HaloBlock::cut(block, read, window, whole);
+                let blocks = blocks.into_iter().map(cut).collect();
+                let block = compute(&raster.kernel, &raster.output, blocks, &context.cancelled)?;
                 tiles::store_levels(&raster, &first, block, &context)
             })
             .await?
     }
 }
 
-/// Decodes the inputs and runs the kernel.
-fn compute(
-    raster: &RasterStage,
-    encoded: Vec<EncodedWindow>,
-    context: &TaskContext,
-) -> Result<Block, Error> {
+/// Decodes the inputs.
+fn decode(encoded: Vec<EncodedWindow>, context: &TaskContext) -> Result<Vec<Block>, Error> {
     let mut blocks = Vec::with_capacity(encoded.len());
     for window in encoded {
         check_cancelled(context)?;
         blocks.push(window.decode()?);
     }
     check_cancelled(context)?;
-    let output = &raster.output;
-    match &raster.kernel {
+    Ok(blocks)
+}
+
+/// Runs the kernel over blocks of one place, as many as there are sources, each with the kernel's halo.
+pub(super) fn compute(
+    kernel: &KernelSpec,
+    output: &RasterProfile,
+    mut blocks: Vec<HaloBlock>,
+    cancelled: &AtomicBool,
+) -> Result<Block, Error> {
+    match kernel {
         KernelSpec::Calc {
             expression,
             names,
             scale,
             offset,
         } => {
+            let blocks: Vec<Block> = blocks.into_iter().map(|cut| cut.block).collect();
             let kernel = CalcKernel::new(expression, names, *scale, *offset)?;
             Ok(kernel.run(&blocks, output.dtype, output.nodata)?)
         }
+        KernelSpec::Focal(kernel) => {
+            let block = blocks.pop().ok_or(Error::Bug {
+                what: "a neighbourhood of nothing",
+            })?;
+            let go_on = &mut || !cancelled.load(Ordering::Relaxed);
+            match kernel.run(&block, output.dtype, output.nodata, go_on) {
+                Err(focal::Error::Stopped) => Err(Error::Cancelled),
+                ran => Ok(ran?),
+            }
+        }
+        KernelSpec::Warp(_) => Err(Error::Bug {
+            what: "a warp has no sources",
+        }),
         KernelSpec::Copy => {
             let block = blocks.pop().ok_or(Error::Bug {
                 what: "a copy of nothing",
             })?;
-            Ok(tiles::with_nodata(block, output.nodata))
+            Ok(tiles::with_nodata(block.block, output.nodata))
         }
     }
 }

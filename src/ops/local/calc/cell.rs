@@ -1,7 +1,7 @@
 //! Samples of any type to doubles and back.
 
 /// A sample type: how it becomes a double, and how a double becomes it.
-pub(super) trait Cell: Copy + PartialEq {
+pub(in crate::ops) trait Cell: Copy + PartialEq {
     /// Returns the value; 64-bit integers beyond 2^53 are rounded to the nearest double.
     fn to_f64(self) -> f64;
 

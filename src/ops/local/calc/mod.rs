@@ -41,7 +41,7 @@
 //! Read `parse` first, then `compile`, then `program`.
 
 mod ast;
-mod cell;
+pub(in crate::ops) mod cell;
 mod compile;
 mod error;
 mod kernel;

@@ -1,0 +1,145 @@
+//! A rectangle of one band of a source, in its own type.
+
+use crate::for_samples;
+use crate::grid::{Block, Samples, Window};
+
+/// One band of the part of a source that is in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct SourceBand<'a> {
+    /// Which part of the source it is.
+    pub window: Window,
+    /// Columns and rows of the whole source.
+    pub size: (u32, u32),
+    /// The samples of the window, row by row.
+    pub samples: &'a Samples,
+    /// Which of them are data; all when `None`.
+    pub valid: Option<&'a [bool]>,
+    /// Whether the whole source closes around the globe: its last column is next to its first.
+    pub around: bool,
+    /// Cells that the source's own mask leaves out for all bands: a position in one of them gets no value, whatever lies around it.
+    pub mask: Option<&'a [bool]>,
+}
+
+/// Says which cells of a band are data: neither masked, nor the no-data value, nor NaN; `None` when all are.
+#[must_use]
+pub fn validity(block: &Block, band: &Samples) -> Option<Vec<bool>> {
+    let nodata = block.nodata.filter(|value| !value.is_nan());
+    let mask = block.mask.as_deref();
+    if !band.dtype().is_float() && nodata.is_none() {
+        return mask.map(<[bool]>::to_vec);
+    }
+    let mut valid: Vec<bool> = match band {
+        Samples::Float32(v) => {
+            // What a writer meant by a double is what the float nearest to it says.
+            let nodata = nodata.map(|value| value as f32);
+            v.iter()
+                .map(|s| !s.is_nan() && Some(*s) != nodata)
+                .collect()
+        }
+        other => for_samples!(other, v => {
+            v.iter()
+                .map(|s| {
+                    let value = Sample::get(*s);
+                    !value.is_nan() && Some(value) != nodata
+                })
+                .collect()
+        }),
+    };
+    if let Some(mask) = mask {
+        valid.iter_mut().zip(mask).for_each(|(v, m)| *v &= *m);
+    }
+    (!valid.iter().all(|v| *v)).then_some(valid)
+}
+
+/// A sample as a double; integers of 64 bit beyond 2^53 are rounded.
+pub(super) trait Sample: Copy {
+    fn get(self) -> f64;
+}
+
+macro_rules! sample {
+    ($($type:ty),*) => {
+        $(impl Sample for $type {
+            #[inline(always)]
+            fn get(self) -> f64 {
+                self as f64
+            }
+        })*
+    };
+}
+
+sample!(u8, i8, u16, i16, u32, i32, u64, i64, f32, f64);
+
+/// A [`SourceBand`] with its type known.
+#[derive(Clone, Copy)]
+pub(super) struct View<'a, T> {
+    pub(super) cells: &'a [T],
+    pub(super) valid: Option<&'a [bool]>,
+    mask: Option<&'a [bool]>,
+    col: i64,
+    row: i64,
+    pub(super) cols: usize,
+    pub(super) width: i64,
+    pub(super) height: i64,
+    pub(super) around: bool,
+}
+
+impl<'a, T: Sample> View<'a, T> {
+    pub(super) fn new(source: &SourceBand<'a>, cells: &'a [T]) -> Self {
+        Self {
+            cells,
+            valid: source.valid,
+            mask: source.mask,
+            col: i64::from(source.window.col),
+            row: i64::from(source.window.row),
+            cols: source.window.cols as usize,
+            width: i64::from(source.size.0),
+            height: i64::from(source.size.1),
+            around: source.around,
+        }
+    }
+
+    /// Returns where a cell of the source lies in the rectangle; the caller keeps to cells of it.
+    #[inline(always)]
+    pub(super) fn index(&self, col: i64, row: i64) -> usize {
+        // Cells left of or above the rectangle would wrap to a huge index, at which there is no sample.
+        (row - self.row) as usize * self.cols + (col - self.col) as usize
+    }
+
+    /// Returns the value of a cell, if it has one.
+    #[inline(always)]
+    pub(super) fn value(&self, col: i64, row: i64) -> Option<f64> {
+        let at = self.index(col, row);
+        match self.valid {
+            Some(valid) if !valid.get(at).copied().unwrap_or(false) => None,
+            _ => self.cells.get(at).map(|cell| cell.get()),
+        }
+    }
+
+    /// Tells whether a position lies in the source.
+    #[inline(always)]
+    pub(super) fn holds(&self, x: f64, y: f64) -> bool {
+        // A NaN is not within anything. The slack is GDAL's.
+        x >= 0.0 && y >= 0.0 && x + SLACK <= self.width as f64 && y + SLACK <= self.height as f64
+    }
+
+    /// Returns the cell that a position lies in.
+    #[inline(always)]
+    pub(super) fn cell_at(&self, x: f64, y: f64) -> (i64, i64) {
+        // Positions are not negative: a cast rounds down.
+        let col = ((x + SLACK) as i64).min(self.width - 1);
+        let row = ((y + SLACK) as i64).min(self.height - 1);
+        (col, row)
+    }
+
+    /// Tells whether the source's own mask leaves a position out.
+    #[inline(always)]
+    pub(super) fn masked(&self, x: f64, y: f64) -> bool {
+        self.mask.is_some_and(|mask| {
+            let (col, row) = self.cell_at(x, y);
+            !mask.get(self.index(col, row)).copied().unwrap_or(false)
+        })
+    }
+}
+
+/// Positions that miss an edge by less than this are on it.
+pub(super) const SLACK: f64 = 1e-10;

@@ -1,0 +1,126 @@
+//! Worker processes on a real `nats-server`, and waiting for what they do.
+
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use swath::broker::{NatsBroker, NatsConfig};
+use swath::client::{JobProgress, SubmitOptions};
+use swath::ids::JobId;
+use swath::testing::nats_server::NatsServer;
+use swath::{Client, JobSpec};
+
+/// A worker process; killed when dropped.
+pub(crate) struct WorkerProcess {
+    pub(crate) id: String,
+    child: Child,
+}
+
+impl WorkerProcess {
+    pub(crate) fn start(id: &str, server: &NatsServer) -> Self {
+        Self::start_with(id, server, &[])
+    }
+
+    /// Starts one with more arguments.
+    pub(crate) fn start_with(id: &str, server: &NatsServer, more: &[&str]) -> Self {
+        let child = Command::new(env!("CARGO_BIN_EXE_swath-worker"))
+            .args(["--nats", &server.url(), "--id", id, "--slots", "1"])
+            .args(["--flight-listen", "127.0.0.1:0"])
+            .args(more)
+            .env("RUST_LOG", "warn")
+            .stdin(Stdio::null())
+            .spawn()
+            .unwrap();
+        let id = id.to_owned();
+        Self { id, child }
+    }
+
+    /// SIGKILLs it; it must still run.
+    pub(crate) fn kill(&mut self) {
+        assert!(
+            self.child.try_wait().unwrap().is_none(),
+            "{} had ended",
+            self.id
+        );
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub(crate) fn terminate(&mut self) -> ExitStatus {
+        let pid = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-TERM", &pid])
+                .status()
+                .unwrap()
+                .success()
+        );
+        self.child.wait().unwrap()
+    }
+}
+
+impl Drop for WorkerProcess {
+    fn drop(&mut self) {
+        // One that has been waited for is not there any more.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+pub(crate) async fn connect(server: &NatsServer) -> Client {
+    Client::new(
+        NatsBroker::connect(NatsConfig::for_url(server.url()))
+            .await
+            .unwrap(),
+    )
+}
+
+/// Waits until `found` finds something; fails after a minute.
+pub(crate) async fn wait_for<T>(what: &str, found: impl AsyncFn() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
+    loop {
+        if let Some(found) = found().await {
+            return found;
+        }
+        assert!(
+            tokio::time::Instant::now() < deadline,
+            "{what}: not within a minute"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+pub(crate) async fn wait_for_workers(client: &Client, count: usize) {
+    wait_for("workers are up", async || {
+        let workers = client.workers().await.ok()?;
+        (workers.len() == count).then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn wait_for_done(client: &Client, job: &JobId, tasks: u64) {
+    wait_for("tasks are done", async || {
+        let progress = client.status(job).await.ok()?;
+        assert!(
+            !progress.is_complete(),
+            "the job ended before the fault: make it longer"
+        );
+        (progress.progress.done() >= tasks).then_some(())
+    })
+    .await;
+}
+
+pub(crate) async fn end(client: &Client, job: &JobId) -> JobProgress {
+    let ended = tokio::time::timeout(Duration::from_secs(120), client.wait(job)).await;
+    let ended = ended.expect("the job ends within two minutes").unwrap();
+    assert!(ended.succeeded(), "{}", ended.sentence());
+    assert_eq!(
+        ended.progress.failed(),
+        0,
+        "a task was charged for what was not its fault"
+    );
+    ended
+}
+
+pub(crate) async fn submit(client: &Client, spec: &JobSpec) -> JobId {
+    client.submit(spec, SubmitOptions::default()).await.unwrap()
+}

@@ -1,0 +1,159 @@
+//! Rasters and queues on workers that die, drain, and join in mid-job.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::json;
+use swath::ids::OperationName;
+use swath::io::sample::{SampleOptions, write_sample};
+use swath::spec::{JobOptions, NamedInput, RasterOutput, SPEC_VERSION, TaskList};
+use swath::testing::nats_server::NatsServer;
+use swath::{JobSpec, TaskOperation};
+
+use crate::cluster::{
+    WorkerProcess, connect, end, submit, wait_for, wait_for_done, wait_for_workers,
+};
+
+fn queue(count: usize, ms: u64) -> JobSpec {
+    let params = vec![json!({ "ms": ms }); count];
+    JobSpec {
+        version: SPEC_VERSION,
+        operation: TaskOperation::Custom {
+            operation: OperationName::new("sleep").unwrap(),
+            tasks: TaskList::new(&params),
+        },
+        output: None,
+        options: JobOptions::default(),
+    }
+}
+
+fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
+    let band = |name: &str, file: &str| NamedInput {
+        name: name.to_owned(),
+        path: dir.join(file).display().to_string(),
+        band: 1,
+    };
+    JobSpec {
+        version: SPEC_VERSION,
+        operation: TaskOperation::Calc {
+            inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
+            expression: SLOW_NDVI.to_owned(),
+        },
+        output: Some(RasterOutput::new(output.display().to_string()).into()),
+        options: JobOptions::default(),
+    }
+}
+
+/// NDVI, and work that changes nothing: the job must last until it has been disturbed.
+const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
+    + exp(R / 10000) + log(R + 1) + log(N + 1) + sin(N * R) + cos(N * R) + atan2(N, R) + atan2(R, N))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_coordinator() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = SampleOptions {
+        size: 3000,
+        seed: 3,
+        overwrite: false,
+    };
+    write_sample(dir.path(), &sample, &mut |_, _| {}).unwrap();
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let mut workers: Vec<_> = ["a", "b", "c"]
+        .map(|id| WorkerProcess::start(id, &server))
+        .into();
+    wait_for_workers(&client, 3).await;
+
+    let calm = dir.path().join("calm.tif");
+    let job = submit(&client, &slow_ndvi(dir.path(), &calm)).await;
+    end(&client, &job).await;
+
+    let stormy = dir.path().join("stormy.tif");
+    let job = submit(&client, &slow_ndvi(dir.path(), &stormy)).await;
+    wait_for_done(&client, &job, 1).await;
+    let coordinator = wait_for("somebody coordinates", async || {
+        let workers = client.workers().await.ok()?;
+        workers
+            .iter()
+            .find(|worker| worker.coordinates.contains(&job))
+            .map(|w| w.id.clone())
+    })
+    .await;
+    let other = workers
+        .iter_mut()
+        .find(|worker| worker.id != coordinator.as_str())
+        .unwrap();
+    other.kill();
+    let first = workers
+        .iter_mut()
+        .find(|worker| worker.id == coordinator.as_str())
+        .unwrap();
+    first.kill();
+    let disturbed = client.status(&job).await.unwrap();
+    assert!(
+        !disturbed.is_complete(),
+        "the job ended before the faults: make it longer"
+    );
+    end(&client, &job).await;
+    let (calm, stormy) = (
+        std::fs::read(&calm).unwrap(),
+        std::fs::read(&stormy).unwrap(),
+    );
+    assert!(calm == stormy, "the disturbed job gave other bytes");
+    let hidden = std::fs::read_dir(dir.path()).unwrap().filter(|entry| {
+        entry
+            .as_ref()
+            .unwrap()
+            .file_name()
+            .to_string_lossy()
+            .starts_with('.')
+    });
+    assert_eq!(hidden.count(), 0, "something was left behind");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_joins_in_mid_job_takes_part_and_one_that_drains_finishes_its_task() {
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let mut first = WorkerProcess::start("first", &server);
+    wait_for_workers(&client, 1).await;
+    let job = submit(&client, &queue(60, 200)).await;
+    wait_for_done(&client, &job, 3).await;
+    let _second = WorkerProcess::start("second", &server);
+    wait_for("the second worker takes part", async || {
+        let workers = client.workers().await.ok()?;
+        let second = workers
+            .iter()
+            .find(|worker| worker.id.as_str() == "second")?;
+        (second.succeeded > 0).then_some(())
+    })
+    .await;
+    assert!(
+        first.terminate().success(),
+        "a drained worker ends with success"
+    );
+    assert!(
+        !client.status(&job).await.unwrap().is_complete(),
+        "the drain came too late"
+    );
+    let ended = end(&client, &job).await;
+    assert_eq!(
+        ended.progress.retried(),
+        0,
+        "a drain makes no task run again"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_survives_the_death_of_the_nats_server() {
+    let mut server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let _workers = ["a", "b"].map(|id| WorkerProcess::start(id, &server));
+    wait_for_workers(&client, 2).await;
+    let job = submit(&client, &queue(60, 100)).await;
+    wait_for_done(&client, &job, 10).await;
+    server.kill().unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    server.restart().unwrap();
+    end(&client, &job).await;
+}

@@ -1,0 +1,17 @@
+//! Real worker processes on a real `nats-server`, killed, drained, joined by others in mid-job.
+
+// `cfg(test)` says to the lints what the folder says to people.
+#[cfg(test)]
+mod cluster;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+#[path = "../../../tests/shared/mod.rs"]
+mod shared;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+mod tables;
+#[cfg(test)]
+#[cfg(feature = "tables")]
+mod tpch;
