@@ -42,23 +42,27 @@ pub(crate) struct LiveWorkers {
     missed: BTreeMap<Life, u32>,
 }
 
+/// What a worker has for tasks.
+#[derive(Debug, Clone, Copy)]
+struct Room {
+    slots: u32,
+    /// Memory of one task.
+    task_bytes: u64,
+}
+
 impl LiveWorkers {
-    /// Takes a reading of the workers that announce themselves; those that take tasks say in how many slots, and how
-    /// much memory a task has there.
-    fn read(
-        &mut self,
-        workers: impl IntoIterator<Item = (WorkerId, Incarnation, Option<(u32, u64)>)>,
-    ) {
+    /// Takes a reading of the workers that announce themselves, with what they have for tasks; one that drains has nothing.
+    fn read(&mut self, workers: impl IntoIterator<Item = (WorkerId, Incarnation, Option<Room>)>) {
         self.readings += 1;
         (self.slots, self.task_bytes) = (0, None);
         for missed in self.missed.values_mut() {
             *missed += 1;
         }
-        for (id, incarnation, takes) in workers {
-            if let Some((slots, bytes)) = takes {
+        for (id, incarnation, room) in workers {
+            if let Some(Room { slots, task_bytes }) = room {
                 self.slots = self.slots.saturating_add(slots);
-                let least = self.task_bytes.map_or(bytes, |least| least.min(bytes));
-                self.task_bytes = Some(least);
+                let least = self.task_bytes.unwrap_or(task_bytes);
+                self.task_bytes = Some(least.min(task_bytes));
             }
             // A new life of a worker ends its earlier ones at once.
             for ((other, _), missed) in &mut self.missed {
@@ -120,9 +124,11 @@ pub(crate) async fn follow(
                 readings = readings.saturating_add(1);
                 live.read(records.into_iter().filter_map(|record| {
                     let state = wire::decode::<WorkerState>(&record.payload).ok()?;
-                    let task_bytes = state.memory_bytes / u64::from(state.slots.max(1));
-                    let takes = (!state.draining).then_some((state.slots, task_bytes));
-                    Some((record.id, record.incarnation, takes))
+                    let room = (!state.draining).then_some(Room {
+                        slots: state.slots,
+                        task_bytes: state.memory_bytes / u64::from(state.slots.max(1)),
+                    });
+                    Some((record.id, record.incarnation, room))
                 }));
                 live.settled = readings >= MISSES_MAX && started.elapsed() >= PERIOD * MISSES_MAX;
                 sender.send_replace(live.clone());
@@ -155,10 +161,14 @@ mod tests {
     /// Takes a reading that shows these lives, of one slot each.
     fn read(live: &mut LiveWorkers, lives: &[&Life]) {
         live.settled = true;
+        let room = Room {
+            slots: 1,
+            task_bytes: 1 << 20,
+        };
         live.read(
             lives
                 .iter()
-                .map(|life| (life.0.clone(), life.1, Some((1, 1 << 20)))),
+                .map(|life| (life.0.clone(), life.1, Some(room))),
         );
     }
 
@@ -191,6 +201,20 @@ mod tests {
             read(&mut live, &[&old, &new]);
             assert_eq!(unseen.is_lost(&live, &gone), lost);
         }
+    }
+
+    #[test]
+    fn what_is_planned_for_is_the_worker_that_gives_a_task_least_and_does_not_drain() {
+        let room = |slots, task_bytes| Some(Room { slots, task_bytes });
+        let mut live = LiveWorkers::default();
+        let workers = [("a", room(2, 300)), ("b", room(1, 200)), ("c", None)];
+        live.read(workers.map(|(name, room)| {
+            let (id, incarnation) = life(name, 1);
+            (id, incarnation, room)
+        }));
+        assert_eq!((live.slots, live.task_bytes), (3, Some(200)));
+        live.read([]);
+        assert_eq!((live.slots, live.task_bytes), (0, None));
     }
 
     #[test]
