@@ -74,21 +74,29 @@ impl Files {
     fn open<'b>(&self, bytes: &'b Bytes) -> Result<dbase::Reader<Cursor<&'b Bytes>>, BoxError> {
         let mut builder = dbase::ReaderBuilder::new();
         if let Some(label) = &self.encoding {
-            let label = String::from_utf8_lossy(label);
-            let label = label.trim().to_ascii_lowercase();
-            // GDAL and Esri write bare numbers of code pages too.
-            let numbered = label.bytes().all(|b| b.is_ascii_digit());
-            let label = if numbered {
-                format!("windows-{label}")
-            } else {
-                label
-            };
+            let label = label_of(&String::from_utf8_lossy(label));
             let encoding = encoding_rs::Encoding::for_label(label.as_bytes()).ok_or_else(|| {
                 format!("its .cpg names the encoding {label}, which is not known")
             })?;
             builder = builder.with_encoding(dbase::encoding::EncodingRs::from(encoding));
         }
         Ok(builder.build(Cursor::new(bytes))?)
+    }
+}
+
+/// Returns the label, as the web has it, of an encoding as `.cpg` files spell it: `UTF-8`, `ISO 88591`, `8859-1`, `1252`.
+fn label_of(text: &str) -> String {
+    let plain: String = text
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|c| c.to_ascii_lowercase())
+        .collect();
+    let digits = plain.trim_start_matches("iso");
+    let numbered = !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit());
+    match digits.strip_prefix("8859") {
+        Some(part) if numbered && !part.is_empty() => format!("iso-8859-{part}"),
+        _ if numbered && digits == plain => format!("windows-{plain}"),
+        _ => text.trim().to_ascii_lowercase(),
     }
 }
 
@@ -225,4 +233,45 @@ fn multipolygon(polygons: &[Rings]) -> Vec<u8> {
         }
     }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn encodings_are_known_however_they_are_spelled() {
+        let check = |text, name| {
+            let label = label_of(text);
+            let encoding = encoding_rs::Encoding::for_label(label.as_bytes());
+            assert_eq!(encoding.map(encoding_rs::Encoding::name), name, "{text}");
+        };
+        check("UTF-8\n", Some("UTF-8"));
+        // The web takes Latin 1 for what Windows makes of it.
+        check("ISO 88591", Some("windows-1252"));
+        check("8859-2", Some("ISO-8859-2"));
+        check("1252", Some("windows-1252"));
+        check("GBK", Some("GBK"));
+        check("what", None);
+    }
+
+    #[test]
+    fn a_hole_goes_with_the_outside_that_it_lies_in() {
+        let square = |left: f64, right: f64| {
+            vec![
+                [left, left],
+                [left, right],
+                [right, right],
+                [right, left],
+                [left, left],
+            ]
+        };
+        let (far, near, hole) = (square(20.0, 30.0), square(0.0, 10.0), square(2.0, 3.0));
+        let rings = vec![
+            (false, hole.clone()),
+            (true, far.clone()),
+            (true, near.clone()),
+        ];
+        assert_eq!(polygons(rings), [vec![far], vec![near, hole]]);
+    }
 }
