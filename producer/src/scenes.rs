@@ -121,7 +121,7 @@ impl SceneArguments {
             [mask] => Some(name_and_band(mask)?),
             _ => return Err(wrong("one --mask names the band of classes of all scenes")),
         };
-        let folder = source.parent().unwrap_or(Path::new(""));
+        let folder = source.parent().unwrap_or_else(|| Path::new(""));
         rows.iter()
             .map(|row| {
                 let layer = |(name, band): (&str, Option<u16>)| {
@@ -198,7 +198,7 @@ fn place(path: &str, folder: &Path) -> Result<String, CliError> {
 
 fn lines(path: &Path) -> Result<Vec<String>, CliError> {
     let text = read(path)?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     let named = text.lines().map(str::trim);
     named
         .filter(|line| !line.is_empty() && !line.starts_with('#'))

@@ -196,6 +196,12 @@ impl Mesh {
             || bottom < -reach.1
             || left > f64::from(source.width) + reach.0
             || top > f64::from(source.height) + reach.1;
+        let whole = f64::from(source.width);
+        // An output cell over the antimeridian has corners at both ends, and what is under it lies beyond both.
+        let (left, right) = match source.is_around() && right - left > whole / 2.0 {
+            true => (0.0, whole),
+            false => (left, right),
+        };
         let (col, cols) = clip(left, right, reach.0, source.width);
         let (row, rows) = clip(top, bottom, reach.1, source.height);
         (!outside && cols > 0 && rows > 0).then_some(Window {

@@ -73,6 +73,8 @@ fn nodata(
         (None, None) if from.dtype.is_float() && !dtype.is_float() => {
             Err(PlanError::NodataMissing { dtype })
         }
+        // What the mask leaves out becomes NaN, and readers must be told.
+        (None, None) if facts.masked && dtype.is_float() => Ok(Some(f64::NAN)),
         (None, None) => Ok(None),
     }
 }

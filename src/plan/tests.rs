@@ -190,8 +190,8 @@ fn a_task_is_told_of_the_scenes_in_its_window_and_of_no_other() {
         ..ndvi()
     };
     let plan = plan(&spec, &catalog).unwrap();
-    // 299 × 990 + 1000 cells in windows of 2048.
-    assert_eq!(plan.stages[0].tasks, 145);
+    // 299 × 990 + 1000 cells in windows of 2048: 145.03.
+    assert_eq!(plan.stages[0].tasks, 146);
     let kernel = |work: &StageWork| match work {
         StageWork::Raster(raster) => match &raster.kernel {
             KernelSpec::Warp(kernel) => kernel.clone(),
@@ -262,6 +262,9 @@ fn a_mask_becomes_no_data_where_there_is_a_value_and_opacity_where_not() {
 
     let asked = convert(masked(DataType::UInt16, None), |o| o.nodata = Some(7.0)).unwrap();
     assert_eq!((asked.output.bands, asked.output.nodata), (1, Some(7.0)));
+
+    let float = convert(masked(DataType::Float32, None), |_| {}).unwrap();
+    assert!(float.output.nodata.is_some_and(f64::is_nan));
 
     let refused = convert(masked(DataType::Int32, None), |_| {});
     assert!(matches!(refused, Err(PlanError::Mask { .. })));

@@ -161,7 +161,7 @@ impl Stack {
     pub fn finish(self) -> Block {
         let fill = self
             .nodata
-            .unwrap_or(if self.dtype.is_float() { f64::NAN } else { 0.0 });
+            .unwrap_or_else(|| if self.dtype.is_float() { f64::NAN } else { 0.0 });
         // A value that was computed may happen to be the one that means "none".
         let avoid = self.nodata.filter(|_| self.nudge);
         let dtype = self.dtype;

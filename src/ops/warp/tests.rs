@@ -278,6 +278,7 @@ fn cases() -> Vec<Case> {
 }
 
 /// The bits of a block's samples, by row.
+#[expect(clippy::unnecessary_cast, reason = "of one type of ten")]
 fn bits(block: &Block) -> Vec<Vec<u64>> {
     let cells: Vec<u64> =
         for_samples!(&block.bands[0], v => v.iter().map(|s| (*s as f64).to_bits()).collect());

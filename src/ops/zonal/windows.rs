@@ -2,7 +2,7 @@
 
 use super::outline::{EdgeRing, Outline, Polygon};
 use super::span::{Span, unite};
-use super::{centre, touch};
+use super::{WHOLE, centre, cover, touch};
 use crate::grid::Window;
 
 /// A raster cut into windows of one size.
@@ -123,6 +123,12 @@ fn cells_at_scale(polygons: &[Polygon], scale: (f64, f64), window: &Window) -> V
         };
         centre::inside(&polygon, window, &mut spans);
         touch::boundary(&polygon, window, touch::Edges::Closed, &mut spans);
+        // A ring that winds around a cell twice covers it, though its centre counts as outside.
+        let known = spans.len();
+        cover::covered(std::slice::from_ref(&polygon), window, &mut spans);
+        for span in spans.iter_mut().skip(known) {
+            span.weight = WHOLE;
+        }
     }
     unite(&mut spans);
     spans

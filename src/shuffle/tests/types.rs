@@ -14,12 +14,15 @@ fn values() -> impl Strategy<Value = Vec<Value>> {
     prop_oneof![1 => few, 3 => prop::collection::vec(value, 0..50)]
 }
 
+/// Stores values.
+type Encode = Box<dyn Fn(&[Value]) -> ArrayRef>;
+
 /// A way to store values.
 struct Encoding {
     name: String,
     /// Encodings of one family hold the same keys, so that a row goes to the same partition from each.
     family: &'static str,
-    encode: Box<dyn Fn(&[Value]) -> ArrayRef>,
+    encode: Encode,
 }
 
 fn encoding(

@@ -105,7 +105,7 @@ mod tests {
         ];
         assert_eq!(polygons(&polygon).unwrap(), std::slice::from_ref(&one));
         let multi = geometry(6, &[polygon.clone(), polygon.clone()]);
-        let two = [one.clone(), one.clone()];
+        let two = [one.clone(), one];
         assert_eq!(polygons(&multi).unwrap(), two);
         let collection = geometry(7, &[multi, polygon]);
         assert_eq!(polygons(&collection).unwrap().len(), 3);

@@ -77,7 +77,7 @@ fn widened(palette: &[u16], wanted: usize) -> Vec<u16> {
     palette
         .chunks(entries.max(1))
         .flat_map(|colour| {
-            let black = std::iter::repeat(0).take(wanted.saturating_sub(entries));
+            let black = std::iter::repeat_n(0, wanted.saturating_sub(entries));
             colour.iter().copied().chain(black)
         })
         .collect()

@@ -85,7 +85,7 @@ impl Light {
     }
 
     #[inline(always)]
-    fn from_all_sides(&self, x: f64, y: f64) -> f64 {
+    fn lit_from_all_sides(&self, x: f64, y: f64) -> f64 {
         const DIAGONAL: f64 = std::f64::consts::FRAC_1_SQRT_2;
         let (xx, yy) = (x * x, y * y);
         let square = xx + yy;
@@ -133,7 +133,7 @@ impl<D: Differences> Formula for Multidirectional<'_, D> {
     #[inline(always)]
     fn of(&self, cells: [f64; 9]) -> f64 {
         let (x, y) = self.0.slope(&self.1, cells);
-        self.0.from_all_sides(x, y)
+        self.0.lit_from_all_sides(x, y)
     }
 }
 
