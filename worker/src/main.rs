@@ -1,7 +1,5 @@
 //! `swath-worker`: pulls jobs and tasks from NATS, runs them, serves their partitions over Arrow Flight.
 
-mod allocator;
-
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -93,7 +91,6 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
-    allocator::set_up();
     let arguments = Arguments::parse();
     swath::telemetry::init("info", arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()
