@@ -15,7 +15,7 @@
 //!
 //! A cell is NaN in a panel when it is no data or outside the raster. Statistics take the cells of the window that have
 //! data, and give none where the centre has none; terrain wants all nine cells, unless edges are to be computed;
-//! [`convolve`] says its own rule.
+//! `convolve` says its own rule.
 //!
 //! Read `kernel` first, then `panel`, then any one operation.
 
