@@ -298,6 +298,36 @@ fn cut(at: &[u32], end: u32) -> Vec<(u32, u32)> {
         .collect()
 }
 
+#[test]
+fn chunks_that_begin_above_their_window_are_asked_about_within_it() {
+    // Three sides of the second ring are known below row 8 only by what reaches there; the chunks begin at row 5. The
+    // first ring is a line, so that the second, a hole by its place, encloses by the rule of centres.
+    let zone = outline(vec![vec![
+        ring(&[(0.0, 23.0), (0.0, 17.0), (0.0, 0.0)]),
+        ring(&[(46.0, 0.0), (0.5, 7.58), (0.0, 36.0)]),
+    ]]);
+    let window = Window {
+        col: 0,
+        row: 9,
+        cols: 40,
+        rows: 21,
+    };
+    let polygons = zone.clip(&window);
+    let chunks = chunk_rectangles([polygons.as_slice()], (7, 5), &window);
+    let read = |row, col| {
+        chunks.iter().any(|chunk| {
+            (chunk.row..chunk.row_end()).contains(&row)
+                && (chunk.col..chunk.col_end()).contains(&col)
+        })
+    };
+    for span in cells(&zone, Pixels::Default, &window) {
+        assert!(
+            (span.from..span.to).all(|col| read(span.row, col)),
+            "{span:?}"
+        );
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
