@@ -220,27 +220,40 @@ impl Shared {
     ) -> Result<Answer, Error> {
         let mut tries = 0;
         loop {
-            tries += 1;
-            let error = match self.try_get(&address.url(), shown, &range, version).await {
+            match self.try_get(&address.url(), shown, &range, version).await {
                 Ok(answer) => return Ok(answer),
-                Err(Error::Request { path, source, .. }) => Error::Request {
-                    path,
-                    tries,
-                    source,
-                },
-                Err(other) => other,
-            };
-            let FailureClass::Retry { after_ms } = error.class() else {
-                return Err(error);
-            };
-            let asked = Duration::from_millis(after_ms.unwrap_or(0));
-            if tries > self.policy.retries || asked > self.policy.retry_after_max {
-                return Err(error);
+                Err(error) => self.wait_after(error, &mut tries, shown).await?,
             }
-            let wait = self.policy.backoff(tries).max(asked);
-            tracing::debug!(url = shown, tries, ?wait, %error, "range request is tried again");
-            tokio::time::sleep(wait).await;
         }
+    }
+
+    /// Waits as long as a failure asks for before the next try; gives the failure back when it is final, or patience ends.
+    pub(super) async fn wait_after(
+        &self,
+        error: Error,
+        tries: &mut u32,
+        shown: &str,
+    ) -> Result<(), Error> {
+        *tries += 1;
+        let error = match error {
+            Error::Request { path, source, .. } => Error::Request {
+                path,
+                tries: *tries,
+                source,
+            },
+            other => other,
+        };
+        let FailureClass::Retry { after_ms } = error.class() else {
+            return Err(error);
+        };
+        let asked = Duration::from_millis(after_ms.unwrap_or(0));
+        if *tries > self.policy.retries || asked > self.policy.retry_after_max {
+            return Err(error);
+        }
+        let wait = self.policy.backoff(*tries).max(asked);
+        tracing::debug!(url = shown, tries, ?wait, %error, "request is tried again");
+        tokio::time::sleep(wait).await;
+        Ok(())
     }
 
     async fn try_get(
@@ -292,10 +305,6 @@ impl Shared {
             version: found,
             body: body.freeze(),
         })
-    }
-
-    pub(super) const fn policy(&self) -> &HttpPolicy {
-        &self.policy
     }
 
     /// Waits until one more request may go out.

@@ -1,6 +1,6 @@
 //! Requests that are not for ranges: what an upload needs, with the same patience.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use bytes::{Bytes, BytesMut};
 use reqwest::Method;
@@ -11,7 +11,6 @@ use super::Error;
 use super::error::is_transient;
 use super::http::{Shared, request_failed};
 use super::policy::retry_after;
-use crate::job::FailureClass;
 
 /// The longest answer that is read: a few lines of XML.
 const ANSWER_BYTES_MAX: usize = 1 << 20;
@@ -44,26 +43,10 @@ impl Shared {
     pub(super) async fn ask(&self, shown: &str, request: &Request<'_>) -> Result<Answer, Error> {
         let mut tries = 0;
         loop {
-            tries += 1;
-            let error = match self.try_ask(shown, request).await {
+            match self.try_ask(shown, request).await {
                 Ok(answer) => return Ok(answer),
-                Err(Error::Request { path, source, .. }) => Error::Request {
-                    path,
-                    tries,
-                    source,
-                },
-                Err(other) => other,
-            };
-            let FailureClass::Retry { after_ms } = error.class() else {
-                return Err(error);
-            };
-            let asked = Duration::from_millis(after_ms.unwrap_or(0));
-            if tries > self.policy().retries || asked > self.policy().retry_after_max {
-                return Err(error);
+                Err(error) => self.wait_after(error, &mut tries, shown).await?,
             }
-            let wait = self.policy().backoff(tries).max(asked);
-            tracing::debug!(url = shown, tries, ?wait, %error, "request is tried again");
-            tokio::time::sleep(wait).await;
         }
     }
 
