@@ -17,6 +17,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import geopandas
 import numpy as np
 import pyarrow.parquet as pq
 import rasterio
@@ -144,7 +145,7 @@ def speed(binary, folder, runs):
         out = folder / f"out{run}.parquet"
         seconds["swath"].append(timed(lambda: swath(binary, "zonal-stats", "-i", raster, "--zones", zones, "--stats",
                                                     "mean", "--pixels", "fractional", "-o", out)))
-        seconds["exactextract"].append(timed(lambda: exact_extract(str(raster), str(zones), ["mean"])))
+        seconds["exactextract"].append(timed(lambda: exact_extract(str(raster), geopandas.read_file(zones), ["mean"])))
         if run == 0:
             seconds["rasterstats"].append(timed(lambda: rasterstats.zonal_stats(str(zones), str(raster), stats=["mean"])))
             centre = folder / "centre.parquet"

@@ -6,6 +6,7 @@
 //! The definitions are those of gdalwarp (`GDALWarpKernel`), so that its answers are these; the code is our own.
 
 mod area;
+mod median;
 mod point;
 mod polygon;
 mod resampler;

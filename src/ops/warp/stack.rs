@@ -1,5 +1,6 @@
 //! The values of one scene after the other, and what becomes of them.
 
+use super::median::{Order, medians};
 use crate::for_samples;
 use crate::grid::{Block, DataType, Samples};
 use crate::spec::Combine;
@@ -22,15 +23,20 @@ enum Cells {
     One(Samples, Vec<bool>),
     /// Sums and counts.
     Sums(Vec<f64>, Vec<u32>),
-    /// All values of a cell, side by side, and how many there are.
-    All(Values, Vec<u32>),
+    /// Every scene's values, singles where the output is no finer.
+    Singles(Planes<f32>),
+    /// The same in doubles.
+    Doubles(Planes<f64>),
 }
 
-/// Values that are kept: singles where the output is no finer.
+/// The values of every scene, one plane of the block after the other; infinite in cells without one.
 #[derive(Debug)]
-enum Values {
-    Single(Vec<f32>),
-    Double(Vec<f64>),
+struct Planes<T> {
+    values: Vec<T>,
+    /// How many values each cell has.
+    counts: Vec<u32>,
+    /// How many scenes each row has: a row of the n-th is in the n-th plane.
+    scenes: Vec<usize>,
 }
 
 /// Describes a [`Stack`].
@@ -76,13 +82,13 @@ impl Stack {
     pub fn new(shape: &StackShape) -> Self {
         let (cols, rows) = (shape.size.0 as usize, shape.size.1 as usize);
         let cells = cols.saturating_mul(rows);
-        let depth = cells.saturating_mul(shape.scenes as usize);
+        let scenes = shape.scenes as usize;
         let band = || match shape.combine {
             Combine::Mean => Cells::Sums(vec![0.0; cells], vec![0; cells]),
             Combine::Median if narrow(shape.dtype) => {
-                Cells::All(Values::Single(vec![0.0; depth]), vec![0; cells])
+                Cells::Singles(Planes::new(scenes, cells, rows))
             }
-            Combine::Median => Cells::All(Values::Double(vec![0.0; depth]), vec![0; cells]),
+            Combine::Median => Cells::Doubles(Planes::new(scenes, cells, rows)),
             _ => Cells::One(Samples::zeros(shape.dtype, cells), vec![false; cells]),
         };
         Self {
@@ -129,20 +135,9 @@ impl Stack {
                     }
                 }
             }
-            Cells::All(all, counts) => {
-                let depth = all.len() / (self.cols * self.rows).max(1);
-                let Some(counts) = counts.get_mut(start..end) else {
-                    return;
-                };
-                for (cell, (count, (value, valid))) in
-                    (start..).zip(counts.iter_mut().zip(values.iter().zip(valid)))
-                {
-                    if *valid && (*count as usize) < depth {
-                        all.set(cell * depth + *count as usize, *value);
-                        *count += 1;
-                    }
-                }
-            }
+            // The output is no finer than a single.
+            Cells::Singles(planes) => planes.push(row, start..end, values, valid, |v| v as f32),
+            Cells::Doubles(planes) => planes.push(row, start..end, values, valid, |v| v),
         }
     }
 
@@ -165,7 +160,6 @@ impl Stack {
         // A value that was computed may happen to be the one that means "none".
         let avoid = self.nodata.filter(|_| self.nudge);
         let dtype = self.dtype;
-        let cells = self.cols * self.rows;
         let bands = self
             .bands
             .into_iter()
@@ -173,7 +167,8 @@ impl Stack {
                 let (mut samples, has) = match band {
                     Cells::One(samples, has) => (samples, has),
                     Cells::Sums(sums, counts) => means(dtype, &sums, &counts),
-                    Cells::All(all, counts) => medians(dtype, cells, all, &counts),
+                    Cells::Singles(planes) => planes.medians(dtype, self.cols),
+                    Cells::Doubles(planes) => planes.medians(dtype, self.cols),
                 };
                 for_samples!(&mut samples, v => seal(v, &has, fill, avoid));
                 samples
@@ -189,20 +184,67 @@ impl Stack {
     }
 }
 
-impl Values {
-    fn len(&self) -> usize {
-        match self {
-            Self::Single(v) => v.len(),
-            Self::Double(v) => v.len(),
+impl<T: Order> Planes<T> {
+    fn new(scenes: usize, cells: usize, rows: usize) -> Self {
+        Self {
+            values: vec![T::LAST; cells.saturating_mul(scenes)],
+            counts: vec![0; cells],
+            scenes: vec![0; rows],
         }
     }
 
-    fn set(&mut self, at: usize, value: f64) {
-        match self {
-            // The output is no finer than a single.
-            Self::Single(v) => v.get_mut(at).map(|cell| *cell = value as f32),
-            Self::Double(v) => v.get_mut(at).map(|cell| *cell = value),
+    fn push(
+        &mut self,
+        row: usize,
+        cells: std::ops::Range<usize>,
+        values: &[f64],
+        valid: &[bool],
+        narrow: impl Fn(f64) -> T,
+    ) {
+        let all = self.counts.len();
+        let (Some(scene), Some(counts)) =
+            (self.scenes.get_mut(row), self.counts.get_mut(cells.clone()))
+        else {
+            return;
         };
+        let plane = *scene * all;
+        let Some(plane) = self.values.get_mut(plane + cells.start..plane + cells.end) else {
+            debug_assert!(false, "more scenes than the stack was made for");
+            return;
+        };
+        *scene += 1;
+        let cells = plane.iter_mut().zip(counts);
+        for ((cell, count), (value, valid)) in cells.zip(values.iter().zip(valid)) {
+            // Zeros without sign: which of two that are equal comes first must not show.
+            *cell = if *valid {
+                narrow(*value + 0.0)
+            } else {
+                T::LAST
+            };
+            *count += u32::from(*valid);
+        }
+    }
+
+    fn medians(self, dtype: DataType, cols: usize) -> (Samples, Vec<bool>) {
+        let mut samples = Samples::zeros(dtype, self.counts.len());
+        for_samples!(&mut samples, v => {
+            let rows = v.chunks_mut(cols.max(1)).zip(self.counts.chunks(cols.max(1)));
+            for ((row, (cells, counts)), scenes) in rows.enumerate().zip(&self.scenes) {
+                let planes: Vec<&[T]> = self
+                    .values
+                    .chunks(self.counts.len().max(1))
+                    .take(*scenes)
+                    .filter_map(|plane| plane.get(row * cols..(row + 1) * cols))
+                    .collect();
+                medians(&planes, counts, |col, median| {
+                    if let Some(cell) = cells.get_mut(col) {
+                        *cell = Stored::nearest(median);
+                    }
+                });
+            }
+        });
+        let has = self.counts.iter().map(|count| *count > 0).collect();
+        (samples, has)
     }
 }
 
@@ -251,44 +293,6 @@ fn means(dtype: DataType, sums: &[f64], counts: &[u32]) -> (Samples, Vec<bool>) 
         }
     });
     (samples, counts.iter().map(|count| *count > 0).collect())
-}
-
-fn medians(dtype: DataType, cells: usize, mut all: Values, counts: &[u32]) -> (Samples, Vec<bool>) {
-    let depth = all.len() / cells.max(1);
-    let mut samples = Samples::zeros(dtype, cells);
-    for_samples!(&mut samples, v => {
-        for ((number, cell), count) in v.iter_mut().enumerate().zip(counts) {
-            let (start, count) = (number * depth, *count as usize);
-            if count == 0 {
-                continue;
-            }
-            let median = match &mut all {
-                Values::Single(all) => all.get_mut(start..start + count).map(median),
-                Values::Double(all) => all.get_mut(start..start + count).map(median),
-            };
-            *cell = Stored::nearest(median.unwrap_or(f64::NAN));
-        }
-    });
-    (samples, counts.iter().map(|count| *count > 0).collect())
-}
-
-/// Returns the middle of some values, of which there is at least one.
-fn median<T: Copy + PartialOrd + Into<f64>>(values: &mut [T]) -> f64 {
-    // There are no NaN among them.
-    let order = |a: &T, b: &T| a.partial_cmp(b).unwrap_or(std::cmp::Ordering::Equal);
-    let half = values.len() / 2;
-    let even = values.len().is_multiple_of(2);
-    let (below, middle, _) = values.select_nth_unstable_by(half, order);
-    let upper: f64 = (*middle).into();
-    if !even {
-        return upper;
-    }
-    let lower = below
-        .iter()
-        .copied()
-        .max_by(order)
-        .map_or(upper, Into::into);
-    (lower + upper) / 2.0
 }
 
 /// Gives cells without a value that which means so, and takes it from those with one.
