@@ -104,6 +104,7 @@ impl Resampler {
                 }
             }
             (way, Positions::Centres(xs, ys)) => match way {
+                Way::Nearest if point::copy(view, (xs, ys), values, valid) => {}
                 Way::Nearest => points(view, (xs, ys), values, valid, point::nearest),
                 Way::Bilinear => points(view, (xs, ys), values, valid, point::bilinear),
                 Way::Cubic => points(view, (xs, ys), values, valid, point::cubic),

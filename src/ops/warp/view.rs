@@ -101,6 +101,14 @@ impl<'a, T: Sample> View<'a, T> {
         (row - self.row) as usize * self.cols + (col - self.col) as usize
     }
 
+    /// Returns where cells side by side lie in the rectangle, when all do.
+    pub(super) fn run(&self, col: i64, row: i64, cells: usize) -> Option<std::ops::Range<usize>> {
+        let left = usize::try_from(col - self.col).ok()?;
+        let down = usize::try_from(row - self.row).ok()?;
+        let start = down.checked_mul(self.cols)?.checked_add(left)?;
+        (left.checked_add(cells)? <= self.cols).then_some(start..start + cells)
+    }
+
     /// Returns the value of a cell, if it has one.
     #[inline(always)]
     pub(super) fn value(&self, col: i64, row: i64) -> Option<f64> {
