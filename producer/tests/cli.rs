@@ -227,6 +227,18 @@ mod cli {
     }
 
     #[test]
+    #[cfg(feature = "tables")]
+    fn a_statement_may_begin_with_a_comment() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("t.csv"), "a,b\n1,2\n3,4\n").unwrap();
+        let statement = "-- the sum of a\nSELECT sum(a) AS n FROM t";
+        let job = ["run", "sql", "--table", "t=t.csv", statement, "-o", "n.csv"];
+        check(dir.path(), &job, 0, &[]);
+        let written = std::fs::read_to_string(dir.path().join("n.csv")).unwrap();
+        assert_eq!(written, "n\n4\n");
+    }
+
+    #[test]
     fn without_a_broker_the_exit_code_is_3_in_bounded_time() {
         let dir = tempfile::tempdir().unwrap();
         let started = Instant::now();
