@@ -287,6 +287,10 @@ mod cli {
 
     #[test]
     fn operations_and_plans_are_shown() {
+        // A job's own options are not taken for the cluster's.
+        let zonal = "submit zonal-stats -i r.tif --zones z.csv -o o.csv --nats nats://127.0.0.1:9";
+        let words: Vec<&str> = zonal.split(' ').collect();
+        check(dir.path(), &words, 3, &["nats-server -js"]);
         let dir = tempfile::tempdir().unwrap();
         sample(dir.path());
         let output = check(dir.path(), &["operations", "EVI", "--json"], 0, &[]);

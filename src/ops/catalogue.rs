@@ -256,7 +256,7 @@ const OPERATIONS: &[OperationInfo] = &[
                 "no",
             ),
             optional(
-                "--prefix TEXT",
+                "--column-prefix TEXT",
                 "stands before the names of the statistics' columns",
                 "nothing",
             ),

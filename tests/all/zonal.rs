@@ -384,7 +384,7 @@ async fn zones_without_cells_count_none_and_wrong_ones_are_named() {
     asked.statistics.push("count".parse().unwrap());
     let error = fails(asked).await.unwrap_err();
     assert!(
-        error.contains("'count'") && error.contains("--prefix"),
+        error.contains("'count'") && error.contains("--column-prefix"),
         "{error}"
     );
     let mut asked = zonal(&raster, &clash, Pixels::Default, &["count"]);
