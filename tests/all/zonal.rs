@@ -154,7 +154,7 @@ async fn carolina_ndvi(cluster: &LocalCluster, data: &Path, dir: &Path) -> PathB
             band("R", "S2B_L1C_20181013_B04.tiff"),
             band("N", "S2B_L1C_20181013_B08.tiff"),
         ],
-        expression: "(N - R) / (N + R)".to_owned(),
+        expressions: vec!["(N - R) / (N + R)".to_owned()],
     };
     let path = dir.join("ndvi.tif");
     let mut output = RasterOutput::new(path.display().to_string());
