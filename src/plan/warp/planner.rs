@@ -245,7 +245,7 @@ impl<'c> Grids<'c> {
             let scale = if footprint.cells() == 0 {
                 (1.0, 1.0)
             } else {
-                scale(&grid, &target.transform, crs, &footprint).map_err(wrong)?
+                scale(&grid, &target.transform, crs, size).map_err(wrong)?
             };
             Ok(WarpGrid {
                 grid,
