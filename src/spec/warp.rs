@@ -111,7 +111,7 @@ pub struct UnknownMethod {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetGrid {
-    /// The CRS, such as `EPSG:3857`; default that of the (first) source.
+    /// The CRS: a code such as `EPSG:3857`, a PROJ string, WKT or PROJJSON; default that of the (first) source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crs: Option<String>,
     /// Width and height of a cell, in the CRS's unit; default as fine as the sources.
