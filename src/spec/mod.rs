@@ -32,8 +32,8 @@ pub use table::{
 };
 pub use task_list::{TaskList, TaskListError};
 pub use warp::{
-    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
-    WarpMethod, WarpSettings,
+    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, StatedGrid, TargetGrid,
+    UnknownMethod, WarpMethod, WarpSettings,
 };
 pub use zonal::{Pixels, Statistic, StatisticKind, UnknownStatistic, ZonalStats};
 

@@ -285,6 +285,7 @@ async fn parts_of_a_scene_put_together_are_the_scene() {
         let layer = SceneLayer {
             path: out.display().to_string(),
             band: None,
+            grid: None,
         };
         scenes.push(Scene {
             layers: vec![layer],

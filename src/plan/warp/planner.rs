@@ -37,6 +37,7 @@ pub(in crate::plan) fn reproject(
     let layer = SceneLayer {
         path: reproject.input.clone(),
         band: None,
+        grid: None,
     };
     let scenes = [Scene {
         layers: vec![layer],
@@ -103,6 +104,7 @@ fn plan(spec: &JobSpec, catalog: &Catalog, asked: &Asked<'_>) -> Result<Plan, Pl
     let kernel = WarpKernel {
         grids: grids.place(&target)?,
         crs: target.definition,
+        crs_is_given: asked.warp.source_crs.is_some(),
         scenes,
         method: asked.warp.resampling,
         tolerance,
