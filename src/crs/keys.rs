@@ -269,9 +269,8 @@ fn projection(
     let mut latitude = words.number("lat_0")?;
     let (first, second) = (words.number("lat_1")?, words.number("lat_2")?);
     let true_at = words.number("lat_ts")?;
-    let scale = match (words.number("k_0")?, words.number("k")?) {
-        (one, other) => one.or(other),
-    };
+    let (k_0, k) = (words.number("k_0")?, words.number("k")?);
+    let scale = k_0.or(k);
     let (method, origin, parallels, scale_key) = match name {
         "tmerc" => (1, NATURAL, [None, None], Some(SCALE_AT_ORIGIN)),
         "merc" if latitude.unwrap_or(0.0) == 0.0 => {

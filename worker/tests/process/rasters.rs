@@ -201,6 +201,7 @@ fn jobs(dir: &Path) -> BTreeMap<&'static str, (Value, &'static str)> {
 }
 
 /// Asserts that a raster has data, and not one value alone.
+#[expect(clippy::unnecessary_cast, reason = "of one type of ten")]
 async fn has_values(path: &Path) {
     let sources = Sources::new().unwrap();
     let file = RasterFile::open(&sources, path.to_str().unwrap())
