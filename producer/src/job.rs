@@ -74,9 +74,9 @@ enum JobCommand {
         /// A name in the expression and the file that holds it
         #[arg(short, long = "input", value_name = "A=FILE[@BAND]", required = true)]
         inputs: Vec<String>,
-        /// The expression, such as '(B - A) / (B + A)'
-        #[arg(long, allow_hyphen_values = true)]
-        calc: String,
+        /// The expression, such as '(B - A) / (B + A)'; given again, it makes another band
+        #[arg(long, allow_hyphen_values = true, required = true, value_name = "EXPR")]
+        calc: Vec<String>,
         #[command(flatten)]
         output: OutputArguments,
     },
@@ -267,7 +267,7 @@ impl JobCommand {
                 let inputs = named_inputs(&inputs)?;
                 let operation = TaskOperation::Calc {
                     inputs,
-                    expression: calc,
+                    expressions: calc,
                 };
                 (operation, Some(output.into_spec()?))
             }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use serde_json::Value;
-use swath::spec::{Scene, SceneLayer};
+use swath::spec::{Scene, SceneLayer, StatedGrid};
 
 use crate::failure::CliError;
 use crate::job::{absolute, file_and_band};
@@ -88,14 +88,23 @@ impl SceneArguments {
                 Some(mask) if own(mask) => Some(SceneLayer {
                     path: path.clone(),
                     band: Some(own_band(mask)?),
+                    grid: None,
                 }),
                 Some(mask) => {
                     let (path, band) = file_and_band(mask)?;
-                    Some(SceneLayer { path, band })
+                    Some(SceneLayer {
+                        path,
+                        band,
+                        grid: None,
+                    })
                 }
             };
             scenes.push(Scene {
-                layers: vec![SceneLayer { path, band }],
+                layers: vec![SceneLayer {
+                    path,
+                    band,
+                    grid: None,
+                }],
                 mask,
             });
         }
@@ -125,9 +134,13 @@ impl SceneArguments {
         rows.iter()
             .map(|row| {
                 let layer = |(name, band): (&str, Option<u16>)| {
-                    let path = row.find(name, source)?;
-                    let path = place(path, folder)?;
-                    Ok::<_, CliError>(SceneLayer { path, band })
+                    let file = row.find(name, source)?;
+                    Ok::<_, CliError>(SceneLayer {
+                        path: place(&file.path, folder)?,
+                        // A band asked for by its number goes before the one that the name stands for.
+                        band: band.or_else(|| file.band_named(name)),
+                        grid: file.grid.clone(),
+                    })
                 };
                 let layers = self.assets.iter().map(|asset| layer(name_and_band(asset)?));
                 Ok(Scene {
@@ -142,18 +155,43 @@ impl SceneArguments {
 /// The files of a scene, by name.
 struct Row {
     label: String,
-    files: Vec<(String, String)>,
+    files: Vec<NamedFile>,
+}
+
+/// A file of a scene.
+struct NamedFile {
+    name: String,
+    path: String,
+    /// Other names of its bands, such as `B04` and `red`; none where it does not say.
+    bands: Vec<Vec<String>>,
+    grid: Option<StatedGrid>,
+}
+
+impl NamedFile {
+    /// Returns the number of the band that has another name than the file's own, in a file of several.
+    fn band_named(&self, wanted: &str) -> Option<u16> {
+        if self.name == wanted || self.bands.len() < 2 {
+            return None;
+        }
+        let has = |names: &Vec<String>| names.iter().any(|name| name == wanted);
+        let number = self.bands.iter().position(has)?;
+        u16::try_from(number + 1).ok()
+    }
 }
 
 impl Row {
     fn names(&self) -> String {
-        let names: Vec<&str> = self.files.iter().map(|(name, _)| name.as_str()).collect();
+        let names: Vec<&str> = self.files.iter().map(|file| file.name.as_str()).collect();
         names.join(", ")
     }
 
-    fn find(&self, wanted: &str, source: &Path) -> Result<&str, CliError> {
-        let found = self.files.iter().find(|(name, _)| name == wanted);
-        found.map(|(_, path)| path.as_str()).ok_or_else(|| {
+    /// Finds a file by its name, or by that of one of its bands: pictures made of several bands come last.
+    fn find(&self, wanted: &str, source: &Path) -> Result<&NamedFile, CliError> {
+        let has = |file: &&NamedFile| file.bands.iter().flatten().any(|name| name == wanted);
+        let by_band = self.files.iter().filter(has);
+        let found = self.files.iter().find(|file| file.name == wanted);
+        let found = found.or_else(|| by_band.min_by_key(|file| file.bands.len()));
+        found.ok_or_else(|| {
             wrong(format!(
                 "{}: {} has no '{wanted}'; it has {}",
                 source.display(),
@@ -229,7 +267,16 @@ fn table_rows(path: &Path) -> Result<Vec<Row>, CliError> {
         }
         rows.push(Row {
             label,
-            files: names.iter().cloned().zip(fields).collect(),
+            files: names
+                .iter()
+                .zip(fields)
+                .map(|(name, path)| NamedFile {
+                    name: name.clone(),
+                    path,
+                    bands: Vec::new(),
+                    grid: None,
+                })
+                .collect(),
         });
     }
     Ok(rows)
@@ -257,9 +304,15 @@ fn stac_items(path: &Path) -> Result<Vec<Row>, CliError> {
             .get("assets")
             .and_then(Value::as_object)
             .ok_or_else(|| not(&format!("item {id} has no assets")))?;
+        let properties = item.get("properties");
         let href = |(name, asset): (&String, &Value)| {
             let href = asset.get("href")?.as_str()?;
-            Some((name.clone(), href.to_owned()))
+            Some(NamedFile {
+                name: name.clone(),
+                path: href.to_owned(),
+                bands: band_names(asset),
+                grid: stated_grid(asset, properties),
+            })
         };
         Ok(Row {
             label: format!("item {id}"),
@@ -267,4 +320,44 @@ fn stac_items(path: &Path) -> Result<Vec<Row>, CliError> {
         })
     };
     items.iter().map(row).collect()
+}
+
+/// Returns the names of an asset's bands, by the extension `eo` or the field `bands` of STAC 1.1.
+fn band_names(asset: &Value) -> Vec<Vec<String>> {
+    let bands = asset.get("eo:bands").or_else(|| asset.get("bands"));
+    let names = |band: &Value| {
+        let keys = ["name", "common_name", "eo:common_name"];
+        let found = keys.iter().filter_map(|key| band.get(key)?.as_str());
+        found.map(str::to_owned).collect()
+    };
+    let bands = bands.and_then(Value::as_array).into_iter().flatten();
+    bands.map(names).collect()
+}
+
+/// Returns where the cells of an asset are, by the fields of the extension `proj`: its own go before those of the item.
+fn stated_grid(asset: &Value, properties: Option<&Value>) -> Option<StatedGrid> {
+    let field = |name: &str| {
+        let own = asset.get(name).filter(|value| !value.is_null());
+        own.or_else(|| properties?.get(name))
+    };
+    let crs = match field("proj:code").and_then(Value::as_str) {
+        Some(code) => code.to_owned(),
+        None => format!("EPSG:{}", field("proj:epsg")?.as_u64()?),
+    };
+    let [height, width] = field("proj:shape")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let cells = |size: &Value| u32::try_from(size.as_u64()?).ok();
+    let numbers = field("proj:transform")?.as_array()?.iter();
+    let numbers: Option<Vec<f64>> = numbers.map(Value::as_f64).collect();
+    // Row by row as matrices are written; GDAL has the offsets first.
+    let [across, row_x, left, col_y, down, top, ..] = *numbers?.as_slice() else {
+        return None;
+    };
+    Some(StatedGrid {
+        crs,
+        transform: [left, across, row_x, top, col_y, down],
+        width: cells(width)?,
+        height: cells(height)?,
+    })
 }

@@ -61,7 +61,8 @@ pub(crate) struct Join {
 
 #[derive(Debug, Args)]
 pub(crate) struct Sql {
-    /// The SELECT statement
+    /// The SELECT statement; it may begin with a comment
+    #[arg(allow_hyphen_values = true)]
     statement: String,
     /// A table of the statement; given again for the same name it adds a file
     #[arg(long = "table", required = true, value_name = "NAME=PATH")]

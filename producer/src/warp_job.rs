@@ -64,7 +64,7 @@ enum CombineName {
 
 #[derive(Debug, Args)]
 struct GridArguments {
-    /// CRS of the output, such as EPSG:3857 [default: that of the first input]
+    /// CRS of the output: EPSG:3857, a PROJ string, WKT or PROJJSON [default: that of the first input]
     #[arg(long, value_name = "CRS")]
     dst_crs: Option<String>,
     /// CRS of inputs that do not say theirs, or say a wrong one

@@ -27,8 +27,9 @@ pub(crate) struct Zonal {
     #[arg(long)]
     geometry: bool,
     /// Stands before the names of the statistics' columns
-    #[arg(long, default_value = "")]
-    prefix: String,
+    // `--prefix` is the cluster's, and one name in one command has one value.
+    #[arg(long, default_value = "", value_name = "TEXT")]
+    column_prefix: String,
     /// CRS of the zones, when their file does not say or is wrong: EPSG:CODE, or raster for the raster's own
     #[arg(long, value_name = "CRS")]
     zones_crs: Option<String>,
@@ -65,7 +66,7 @@ impl Zonal {
                 PixelsName::Fractional => Pixels::Fractional,
             },
             geometry: self.geometry,
-            prefix: self.prefix,
+            prefix: self.column_prefix,
         });
         Ok((operation, Some(self.output.into_spec()?)))
     }

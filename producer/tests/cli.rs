@@ -226,6 +226,55 @@ mod cli {
         }
     }
 
+    /// Two items of a scene of [`sample`]: where the second lies is as given, its asset is found by the name of its band.
+    fn stac(second: &str, left: f64) -> String {
+        let item = |id: &str, href: &str, left: f64| {
+            serde_json::json!({ "id": id,
+                "properties": { "proj:epsg": 32630, "proj:shape": [300, 300] },
+                "assets": { "visual": { "href": href, "eo:bands": [{ "name": "B04", "common_name": "red" }],
+                    "proj:transform": [10, 0, left, 0, -10, 5_900_000, 0, 0, 1] } } })
+        };
+        let items = [item("a", "s/red.tif", 300_000.0), item("b", second, left)];
+        serde_json::json!({ "type": "FeatureCollection", "features": items }).to_string()
+    }
+
+    #[test]
+    fn what_stac_says_of_a_grid_is_planned_with_and_checked() {
+        let dir = tempfile::tempdir().unwrap();
+        sample(dir.path());
+        let write = |text: String| std::fs::write(dir.path().join("items.json"), text).unwrap();
+        let composite = |verb, band| {
+            let words = ["composite", "max", "--stac", "items.json", "--assets", band];
+            [&[verb], &words[..], &["-o", "max.tif", "--overwrite"]].concat()
+        };
+        write(stac("s/nir.tif", 300_000.0));
+        check(dir.path(), &composite("run", "red"), 0, &[]);
+        check(dir.path(), &composite("run", "B04"), 0, &[]);
+        check(dir.path(), &composite("run", "B05"), 2, &["B05", "visual"]);
+        // The header of the second file is not read to plan: it is not there, and 100 cells further east.
+        write(stac("none.tif", 301_000.0));
+        let plan = composite("explain", "red");
+        let planned = check(dir.path(), &plan[..plan.len() - 1], 0, &[]);
+        let shown = String::from_utf8(planned.stdout).unwrap();
+        assert!(shown.contains("400") && shown.contains("300"), "{shown}");
+        // A file that is not where the items have it.
+        write(stac("s/nir.tif", 301_000.0));
+        let words = ["nir.tif", "301000", "300000"];
+        check(dir.path(), &composite("run", "red"), 1, &words);
+    }
+
+    #[test]
+    #[cfg(feature = "tables")]
+    fn a_statement_may_begin_with_a_comment() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("t.csv"), "a,b\n1,2\n3,4\n").unwrap();
+        let statement = "-- the sum of a\nSELECT sum(a) AS n FROM t";
+        let job = ["run", "sql", "--table", "t=t.csv", statement, "-o", "n.csv"];
+        check(dir.path(), &job, 0, &[]);
+        let written = std::fs::read_to_string(dir.path().join("n.csv")).unwrap();
+        assert_eq!(written, "n\n4\n");
+    }
+
     #[test]
     fn without_a_broker_the_exit_code_is_3_in_bounded_time() {
         let dir = tempfile::tempdir().unwrap();
@@ -238,6 +287,10 @@ mod cli {
         );
         assert!(started.elapsed() < Duration::from_secs(30));
         check(dir.path(), &["jobs"], 2, &["--nats"]);
+        // A job's own options are not taken for the cluster's.
+        let zonal = "submit zonal-stats -i r.tif --zones z.csv -o o.csv --nats nats://127.0.0.1:9";
+        let words: Vec<&str> = zonal.split(' ').collect();
+        check(dir.path(), &words, 3, &["nats-server -js"]);
     }
 
     #[test]

@@ -102,8 +102,11 @@ fn new_id() -> JobId {
 fn title(spec: &JobSpec) -> String {
     let what = match &spec.operation {
         TaskOperation::Index { name, .. } => format!("index {name}"),
-        TaskOperation::Calc { expression, .. } => {
-            format!("calc {}", expression.chars().take(40).collect::<String>())
+        TaskOperation::Calc { expressions, .. } => {
+            format!(
+                "calc {}",
+                expressions.join("; ").chars().take(40).collect::<String>()
+            )
         }
         TaskOperation::Convert { input } => format!("convert {}", file_name(input)),
         TaskOperation::Terrain(terrain) => {

@@ -44,9 +44,11 @@ pub(crate) async fn read_catalog(spec: &JobSpec, sources: &Sources) -> Result<Ca
         .buffered(HEADERS_AT_ONCE)
         .try_collect()
         .await?;
-    Ok(Catalog {
+    let mut catalog = Catalog {
         rasters,
         query: None,
         zones: None,
-    })
+    };
+    catalog.add_stated(spec);
+    Ok(catalog)
 }

@@ -12,7 +12,7 @@ pub enum Error {
         code: u32,
     },
     /// The text names no CRS.
-    #[error("'{text}' is not a CRS; give a code such as EPSG:3857")]
+    #[error("'{text}' is not a CRS; give a code such as EPSG:3857, a PROJ string, or WKT")]
     NotACrs {
         /// The text.
         text: String,
@@ -27,6 +27,22 @@ pub enum Error {
     Keys {
         /// What is not understood.
         problem: String,
+    },
+    /// The text defines a CRS in a way that is not understood.
+    #[error("the CRS {name} is not understood; give its code, such as EPSG:3857, or a PROJ string")]
+    NotUnderstood {
+        /// The name that it gives itself.
+        name: String,
+    },
+    /// The keys of a GeoTIFF, as far as they are written, do not have it.
+    #[error(
+        "the CRS '{definition}' cannot be stated in a GeoTIFF: {reason}; give a code such as EPSG:3857"
+    )]
+    NotWritten {
+        /// The CRS as a PROJ string.
+        definition: String,
+        /// What is missing.
+        reason: String,
     },
     /// The projection is not one of those that are computed.
     #[error("the CRS '{definition}' cannot be computed: {reason}")]

@@ -1,4 +1,4 @@
-//! Coordinate reference systems: what a raster's keys or an EPSG code mean, and where a cell of one grid lies in another. Pure.
+//! Coordinate reference systems: what a raster's keys, an EPSG code or WKT mean, and where a cell of one grid lies in another. Pure.
 //!
 //! [`Definition`] is a CRS as a PROJ string, [`Transformer`] takes coordinates from one to another, [`CellMap`] takes cells of an
 //! output grid to cells of a source, [`Mesh`] does so for a whole window with few exact points and a bound on the error,
@@ -11,10 +11,12 @@ mod cell_map;
 mod definition;
 mod error;
 mod geokeys;
+mod keys;
 mod mesh;
 mod scale;
 mod suggest;
 mod transform;
+pub(crate) mod wkt;
 
 pub use cell_map::{CellMap, SourceGrid};
 pub use definition::Definition;

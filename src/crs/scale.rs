@@ -20,10 +20,36 @@ pub fn footprint(
     crs: &Definition,
     (width, height): (u32, u32),
 ) -> Result<Option<Window>, Error> {
-    let whole = Window::whole(width, height);
+    let Some([left, top, right, bottom]) = bounds(source, output, crs, width)? else {
+        return Ok(Some(Window::whole(width, height)));
+    };
+    let clip = |low: f64, high: f64, size: u32| {
+        // The edges bend between samples: by far less than a step.
+        let margin = (high - low) / f64::from(SAMPLES) + 2.0;
+        let first = (low - margin).floor().clamp(0.0, f64::from(size));
+        let last = (high + margin).ceil().clamp(0.0, f64::from(size));
+        // Both are whole and no larger than a `u32`.
+        (first as u32, (last - first) as u32)
+    };
+    let ((col, cols), (row, rows)) = (clip(left, right, width), clip(top, bottom, height));
+    Ok((cols > 0 && rows > 0).then_some(Window {
+        col,
+        row,
+        cols,
+        rows,
+    }))
+}
+
+/// Returns left, top, right and bottom of a source in cells of the output, or `None` when it may lie everywhere.
+fn bounds(
+    source: &SourceGrid,
+    output: &Affine,
+    crs: &Definition,
+    width: u32,
+) -> Result<Option<[f64; 4]>, Error> {
     let forward = Transformer::new(&source.crs, crs)?;
     let Some(inverse) = output.inverse() else {
-        return Ok(Some(whole));
+        return Ok(None);
     };
     let side = SAMPLES as usize + 1;
     let mut xs = Vec::with_capacity(side * side);
@@ -42,30 +68,16 @@ pub fn footprint(
     // Geographic outputs may begin at any longitude: a source may lie in them once more, a turn away.
     let turns = crs.is_geographic() && !within_a_turn(output, width, &xs);
     if turns || xs.iter().any(|x| !x.is_finite()) {
-        return Ok(Some(whole));
+        return Ok(None);
     }
     for (x, y) in xs.iter_mut().zip(&mut ys) {
         (*x, *y) = inverse.apply(*x, *y);
     }
     if jumps(&xs, side) || jumps(&ys, side) {
-        return Ok(Some(whole));
+        return Ok(None);
     }
-    let clip = |values: &[f64], size: u32| {
-        let (low, high) = range(values);
-        // The edges bend between samples: by far less than a step.
-        let margin = (high - low) / f64::from(SAMPLES) + 2.0;
-        let first = (low - margin).floor().clamp(0.0, f64::from(size));
-        let last = (high + margin).ceil().clamp(0.0, f64::from(size));
-        // Both are whole and no larger than a `u32`.
-        (first as u32, (last - first) as u32)
-    };
-    let ((col, cols), (row, rows)) = (clip(&xs, width), clip(&ys, height));
-    Ok((cols > 0 && rows > 0).then_some(Window {
-        col,
-        row,
-        cols,
-        rows,
-    }))
+    let ((left, right), (top, bottom)) = (range(&xs), range(&ys));
+    Ok(Some([left, top, right, bottom]))
 }
 
 fn range(values: &[f64]) -> (f64, f64) {
@@ -106,8 +118,9 @@ fn jumps(values: &[f64], side: usize) -> bool {
 
 /// Returns how many output cells lie on one source cell, across and down: below 1 the output is coarser.
 ///
-/// Over the whole overlap of both, so that it is one number for every window. GDAL computes the same quotient for each chunk that it
-/// happens to work on (`dfXScale` of its warp kernel); for one chunk they are the same but for rounding.
+/// As GDAL computes it for a chunk (`dfXScale` of its warp kernel): the size of a rectangle of the output, by the size of what it is
+/// made from, no more than the source has. GDAL's rectangle is whatever it happens to work on; ours is all that the source and the
+/// output share, so that it is one number for every window. Where GDAL works on one chunk, they are the same but for rounding.
 ///
 /// # Errors
 /// When one of the CRS cannot be computed.
@@ -115,56 +128,62 @@ pub fn scale(
     source: &SourceGrid,
     output: &Affine,
     crs: &Definition,
-    overlap: &Window,
+    (width, height): (u32, u32),
 ) -> Result<(f64, f64), Error> {
-    let map = CellMap::new(*output, crs, source)?;
-    let end = (overlap.col_end(), overlap.row_end());
-    let steps = |from: u32, to: u32| {
-        (0..=OUTPUT_SAMPLES).map(move |n| {
-            f64::from(from) + f64::from(to - from) * f64::from(n) / f64::from(OUTPUT_SAMPLES)
-        })
+    let (width_cells, height_cells) = (f64::from(width), f64::from(height));
+    let everywhere = [0.0, 0.0, width_cells, height_cells];
+    let [left, top, right, bottom] = bounds(source, output, crs, width)?.unwrap_or(everywhere);
+    // Whole cells, as GDAL's rectangles have.
+    let (left, right) = (
+        left.floor().clamp(0.0, width_cells),
+        right.ceil().clamp(0.0, width_cells),
+    );
+    let (top, bottom) = (
+        top.floor().clamp(0.0, height_cells),
+        bottom.ceil().clamp(0.0, height_cells),
+    );
+    let steps = |from: f64, to: f64| {
+        (0..=OUTPUT_SAMPLES)
+            .map(move |n| from + (to - from) * f64::from(n) / f64::from(OUTPUT_SAMPLES))
     };
     let (mut xs, mut ys) = (Vec::new(), Vec::new());
-    for row in steps(overlap.row, end.1) {
-        for col in steps(overlap.col, end.0) {
+    for row in steps(top, bottom) {
+        for col in steps(left, right) {
             xs.push(col);
             ys.push(row);
         }
     }
-    let (cols, rows): (Vec<f64>, Vec<f64>) = (xs.clone(), ys.clone());
-    map.apply(&mut xs, &mut ys);
-    // Of the samples within the source: how far apart they are in it, and how far in the output.
-    let inside = |x: f64, y: f64| {
-        x >= 0.0 && y >= 0.0 && x <= f64::from(source.width) && y <= f64::from(source.height)
-    };
-    let mut seen: Option<([f64; 4], [f64; 4])> = None;
-    for ((x, y), (col, row)) in xs.iter().zip(&ys).zip(cols.iter().zip(&rows)) {
-        if inside(*x, *y) {
-            let (from, to) = seen.get_or_insert(([*x, *y, *x, *y], [*col, *row, *col, *row]));
-            for (bounds, (a, b)) in [(from, (*x, *y)), (to, (*col, *row))] {
-                *bounds = [
-                    bounds[0].min(a),
-                    bounds[1].min(b),
-                    bounds[2].max(a),
-                    bounds[3].max(b),
-                ];
-            }
-        }
+    CellMap::new(*output, crs, source)?.apply(&mut xs, &mut ys);
+    let around = source.is_around();
+    if around {
+        unwrap(&mut xs, f64::from(source.width));
     }
-    let Some((from, to)) = seen else {
-        return Ok((1.0, 1.0));
-    };
-    let quotient = |output: f64, source: f64| {
-        if output > 0.0 && source > 0.0 {
-            tidy(output / source)
+    let quotient = |cells: f64, places: &mut Vec<f64>, size: u32, around: bool| {
+        places.retain(|place| place.is_finite());
+        let (low, high) = range(places);
+        let there = f64::from(size) - if around { 0.0 } else { low.max(0.0) };
+        let used = (high - low).min(there);
+        if cells > 0.0 && used > 0.0 {
+            tidy(cells / used)
         } else {
             1.0
         }
     };
     Ok((
-        quotient(to[2] - to[0], from[2] - from[0]),
-        quotient(to[3] - to[1], from[3] - from[1]),
+        quotient(right - left, &mut xs, source.width, around),
+        quotient(bottom - top, &mut ys, source.height, false),
     ))
+}
+
+/// Brings columns of a source around the globe to within half a turn of the one in the middle: an output over the seam uses the few
+/// columns on both of its sides. (GDAL before 3.13 takes it to use all of them, and blurs.)
+fn unwrap(cols: &mut [f64], width: f64) {
+    let Some(middle) = cols.get(cols.len() / 2).copied().filter(|x| x.is_finite()) else {
+        return;
+    };
+    for col in cols {
+        *col += width * ((middle - *col) / width).round();
+    }
 }
 
 /// Takes what is close to the reciprocal of a whole number for it, as GDAL does.
@@ -210,5 +229,53 @@ impl Mesh {
             cols,
             rows,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Longitudes and latitudes of the whole globe, in degrees of the size given.
+    fn globe(degrees: f64) -> SourceGrid {
+        SourceGrid {
+            width: (360.0 / degrees) as u32,
+            height: (180.0 / degrees) as u32,
+            transform: Affine::north_up(-180.0, 90.0, degrees, degrees),
+            crs: Definition::from_epsg(4326).unwrap(),
+        }
+    }
+
+    #[test]
+    fn an_output_over_the_seam_of_the_globe_is_as_coarse_as_elsewhere() {
+        let crs = Definition::from_epsg(4326).unwrap();
+        // Cells of 2 degrees from cells of half a degree: a quarter, wherever they lie.
+        for left in [-20.0, 170.0, -190.0] {
+            let output = Affine::north_up(left, 10.0, 2.0, 2.0);
+            let found = scale(&globe(0.5), &output, &crs, (10, 10)).unwrap();
+            assert_eq!(found, (0.25, 0.25), "at {left}");
+        }
+    }
+
+    #[test]
+    fn a_turned_source_is_measured_by_the_rectangle_around_it() {
+        // UTM 22 north at 61 degrees, 4 degrees off its meridian, in longitudes and latitudes. By GDAL's formula: the rows of the
+        // output by all rows of the source (673 / 1093), the columns likewise (1672 / 1310).
+        let source = SourceGrid {
+            width: 1310,
+            height: 1093,
+            transform: Affine::north_up(612_825.0, 6_852_675.0, 30.0, 30.0),
+            crs: Definition::from_epsg(32622).unwrap(),
+        };
+        let crs = Definition::from_epsg(4326).unwrap();
+        let output = Affine::north_up(
+            -48.88056848854587,
+            61.790286652322415,
+            0.0004573443096136407,
+            0.0004573443096136407,
+        );
+        let found = scale(&source, &output, &crs, (1672, 673)).unwrap();
+        assert!((found.0 - 1672.0 / 1310.0).abs() < 2e-3, "{found:?}");
+        assert!((found.1 - 673.0 / 1093.0).abs() < 2e-3, "{found:?}");
     }
 }

@@ -210,7 +210,7 @@ const OPERATIONS: &[OperationInfo] = &[
     },
     OperationInfo {
         name: "calc",
-        summary: "band math: one expression over the cells of any number of bands",
+        summary: "band math: an expression over the cells of any number of bands for each band of the output",
         parameters: &[
             required(
                 "-i NAME=FILE[@BAND]",
@@ -218,7 +218,7 @@ const OPERATIONS: &[OperationInfo] = &[
             ),
             required(
                 "--calc EXPR",
-                "infix math, comparisons, c ? a : b, where min max abs sqrt log clamp isnan ...; no data propagates",
+                "infix math, comparisons, c ? a : b, where min max abs sqrt log clamp isnan ...; no data propagates; given again, it makes another band",
             ),
         ],
         raster_output: true,
@@ -256,7 +256,7 @@ const OPERATIONS: &[OperationInfo] = &[
                 "no",
             ),
             optional(
-                "--prefix TEXT",
+                "--column-prefix TEXT",
                 "stands before the names of the statistics' columns",
                 "nothing",
             ),

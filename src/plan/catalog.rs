@@ -3,8 +3,12 @@
 use std::collections::BTreeMap;
 
 use super::stage::FragmentRows;
-use crate::grid::profile::RasterFacts;
-use crate::spec::{Convolve, Focal, JobSpec, OutputKind, Scene, TaskOperation, Terrain};
+use crate::crs::Definition;
+use crate::grid::profile::{RasterFacts, RasterProfile};
+use crate::grid::{Affine, Crs};
+use crate::spec::{
+    Composite, Convolve, Focal, JobSpec, OutputKind, SceneLayer, StatedGrid, TaskOperation, Terrain,
+};
 
 /// Facts about inputs, by path.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -68,7 +72,59 @@ pub struct QueryStage {
     pub details: Vec<String>,
 }
 
-/// Lists the rasters whose facts the planner needs, each once.
+impl Catalog {
+    /// Adds the facts of files whose headers need not be read: the catalogue that lists the scenes says where their cells are, and
+    /// the rest is as in the first scene.
+    pub fn add_stated(&mut self, spec: &JobSpec) {
+        let TaskOperation::Composite(composite) = &spec.operation else {
+            return;
+        };
+        for (layer, model) in layers(composite) {
+            let (Some((grid, crs)), Some(model)) = (stated(layer), model) else {
+                continue;
+            };
+            let Some(facts) = self.rasters.get(&model.path) else {
+                continue;
+            };
+            let profile = RasterProfile {
+                width: grid.width,
+                height: grid.height,
+                crs,
+                transform: Some(Affine(grid.transform)),
+                ..facts.profile.clone()
+            };
+            let facts = RasterFacts {
+                profile,
+                ..facts.clone()
+            };
+            self.rasters.entry(layer.path.clone()).or_insert(facts);
+        }
+    }
+}
+
+/// Lists the layers of all scenes, each with the one of the first scene in the same place.
+fn layers(composite: &Composite) -> impl Iterator<Item = (&SceneLayer, Option<&SceneLayer>)> {
+    let first = composite.scenes.first();
+    composite.scenes.iter().flat_map(move |scene| {
+        let model = move |number: usize| first.and_then(|first| first.layers.get(number));
+        let layers = scene.layers.iter().enumerate();
+        let masks = scene.mask.iter();
+        layers
+            .map(move |(number, layer)| (layer, model(number)))
+            .chain(masks.map(move |mask| (mask, first.and_then(|first| first.mask.as_ref()))))
+    })
+}
+
+/// Returns what a catalogue says of a layer, when it can be used.
+fn stated(layer: &SceneLayer) -> Option<(&StatedGrid, Crs)> {
+    let grid = layer.grid.as_ref()?;
+    let (crs, _) = Definition::parse(&grid.crs).ok()?;
+    let has_cells = grid.width > 0 && grid.height > 0;
+    let usable = has_cells && Affine(grid.transform).inverse().is_some();
+    usable.then_some((grid, crs))
+}
+
+/// Lists the rasters whose headers must be read to plan, each once.
 #[must_use]
 pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
     let mut paths: Vec<&str> = match &spec.operation {
@@ -81,8 +137,12 @@ pub fn raster_paths(spec: &JobSpec) -> Vec<&str> {
         | TaskOperation::Convolve(Convolve { input, .. }) => vec![input.as_str()],
         TaskOperation::Reproject(reproject) => vec![reproject.input.as_str()],
         TaskOperation::Composite(composite) => {
-            let layers = composite.scenes.iter().flat_map(Scene::files);
-            layers.map(|layer| layer.path.as_str()).collect()
+            let unknown = |(layer, model): &(&SceneLayer, Option<&SceneLayer>)| {
+                let is_model = model.is_some_and(|model| model.path == layer.path);
+                is_model || model.is_none() || stated(layer).is_none()
+            };
+            let layers = layers(composite).filter(unknown);
+            layers.map(|(layer, _)| layer.path.as_str()).collect()
         }
         TaskOperation::ZonalStats(zonal) => vec![zonal.raster.as_str()],
         operation => {

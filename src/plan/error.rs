@@ -97,7 +97,7 @@ pub enum PlanError {
     NoStatistics,
     /// Two columns of one name.
     #[error(
-        "the result would have two columns '{column}'; give --prefix zonal_, which stands before the statistics' names"
+        "the result would have two columns '{column}'; give --column-prefix zonal_, which stands before the statistics' names"
     )]
     ZonalColumn { column: String },
     /// A geometry where there is no place for it.

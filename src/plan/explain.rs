@@ -95,7 +95,9 @@ fn describe(work: &StageWork) -> (String, u64) {
                 }
                 KernelSpec::Warp(kernel) => kernel.describe(),
                 KernelSpec::Copy | KernelSpec::Convert(_) => "copy".to_owned(),
-                KernelSpec::Calc { expression, .. } => format!("compute {expression}"),
+                KernelSpec::Calc { expressions, .. } => {
+                    format!("compute {}", expressions.join("; "))
+                }
             };
             let sources: Vec<_> = raster
                 .sources

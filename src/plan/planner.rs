@@ -58,13 +58,14 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
                 catalog,
                 &index.name.to_lowercase(),
                 inputs,
-                &expression,
+                &[expression],
                 (*scale, *offset),
             )
         }
-        TaskOperation::Calc { inputs, expression } => {
-            plan_math(spec, catalog, "calc", inputs, expression, (1.0, 0.0))
-        }
+        TaskOperation::Calc {
+            inputs,
+            expressions,
+        } => plan_math(spec, catalog, "calc", inputs, expressions, (1.0, 0.0)),
         TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
         TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
         TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
@@ -137,12 +138,19 @@ fn plan_math(
     catalog: &Catalog,
     name: &str,
     inputs: &[NamedInput],
-    expression: &str,
+    expressions: &[String],
     (scale, offset): (f64, f64),
 ) -> Result<Plan, PlanError> {
     let output = required_output(spec, "band math")?;
-    let (sources, names) = group_by_file(expression, inputs)?;
-    calc::compile(expression, &names)?;
+    let (sources, names) = group_by_file(expressions, inputs)?;
+    for expression in expressions {
+        calc::compile(expression, &names)?;
+    }
+    let bands = u16::try_from(expressions.len()).map_err(|_| PlanError::Inputs {
+        formula: name.to_owned(),
+        wanted: format!("at most {} bands", u16::MAX),
+        problem: format!("{} expressions are given", expressions.len()),
+    })?;
     let facts = common_grid(&sources, catalog)?;
     let dtype = output.dtype.unwrap_or(DataType::Float32);
     let nodata = match output.nodata {
@@ -151,13 +159,13 @@ fn plan_math(
         None => return Err(PlanError::NodataMissing { dtype }),
     };
     let profile = RasterProfile {
-        bands: 1,
+        bands,
         dtype,
         nodata,
         ..facts.profile.clone()
     };
     let kernel = KernelSpec::Calc {
-        expression: expression.to_owned(),
+        expressions: expressions.to_vec(),
         names,
         scale,
         offset,
@@ -197,14 +205,26 @@ pub(super) fn checked_nodata(dtype: DataType, nodata: f64) -> Result<f64, PlanEr
     }
 }
 
-/// Groups the bands that an expression uses by file, each file read once; returns the files and the name of
+/// Groups the bands that expressions use by file, each file read once; returns the files and the name of
 /// every band in the order in which the kernel sees them.
 fn group_by_file(
-    expression: &str,
+    expressions: &[String],
     inputs: &[NamedInput],
 ) -> Result<(Vec<SourceBands>, Vec<String>), PlanError> {
+    let mut used: Vec<(&str, String, Option<u16>)> = Vec::new();
+    for expression in expressions {
+        let inputs = calc::parse_inputs(expression)?;
+        let names = inputs
+            .into_iter()
+            .map(|(name, band)| (expression.as_str(), name, band));
+        for (expression, name, band) in names {
+            if !used.iter().any(|(_, n, b)| (n, b) == (&name, &band)) {
+                used.push((expression, name, band));
+            }
+        }
+    }
     let mut grouped: Vec<(SourceBands, Vec<String>)> = Vec::new();
-    for (name, band) in calc::parse_inputs(expression)? {
+    for (expression, name, band) in used {
         let Some(input) = inputs.iter().find(|input| input.name == name) else {
             let wanted = inputs
                 .iter()
@@ -240,7 +260,7 @@ fn group_by_file(
     }
     if grouped.is_empty() {
         return Err(PlanError::Inputs {
-            formula: format!("the expression '{expression}'"),
+            formula: format!("the expression '{}'", expressions.join("; ")),
             wanted: "at least one raster".to_owned(),
             problem: "it names none".to_owned(),
         });

@@ -166,10 +166,11 @@ pub enum KernelSpec {
     Warp(Arc<WarpKernel>),
     /// Every band, with its look, and in another type or with opacity where that is asked for.
     Convert(Arc<Conversion>),
-    /// One band: an expression of the source bands by name.
+    /// A band an expression of the source bands by name.
     Calc {
-        /// The expression.
-        expression: String,
+        /// The expressions, in the order of the output's bands.
+        #[serde(alias = "expression", with = "crate::spec::one_or_many")]
+        expressions: Vec<String>,
         /// The name of each source band, in their order.
         names: Vec<String>,
         /// Every sample is multiplied by this first.

@@ -175,7 +175,11 @@ fn a_task_is_told_of_the_scenes_in_its_window_and_of_no_other() {
         facts.profile.transform = Some(Affine::north_up(left, 5_900_000.0, 10.0, 10.0));
         catalog.rasters.insert(path.clone(), facts);
         Scene {
-            layers: vec![SceneLayer { path, band: None }],
+            layers: vec![SceneLayer {
+                path,
+                band: None,
+                grid: None,
+            }],
             mask: None,
         }
     });

@@ -4,6 +4,7 @@
 //! how it is run.
 
 mod neighbourhood;
+pub(crate) mod one_or_many;
 mod options;
 mod output;
 mod raster;
@@ -31,8 +32,8 @@ pub use table::{
 };
 pub use task_list::{TaskList, TaskListError};
 pub use warp::{
-    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, TargetGrid, UnknownMethod,
-    WarpMethod, WarpSettings,
+    Combine, Composite, ERROR_THRESHOLD, Reproject, Scene, SceneLayer, StatedGrid, TargetGrid,
+    UnknownMethod, WarpMethod, WarpSettings,
 };
 pub use zonal::{Pixels, Statistic, StatisticKind, UnknownStatistic, ZonalStats};
 
@@ -74,12 +75,14 @@ pub enum TaskOperation {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         constants: BTreeMap<String, f64>,
     },
-    /// Band math: one expression over named inputs.
+    /// Band math over named inputs: an expression a band.
     Calc {
-        /// The inputs, named as in the expression.
+        /// The inputs, named as in the expressions.
         inputs: Vec<NamedInput>,
-        /// The expression, such as `(B - A) / (B + A)`.
-        expression: String,
+        /// The expression of each band of the output, such as `(B - A) / (B + A)`; a file may give one as
+        /// `expression = "…"`.
+        #[serde(alias = "expression", with = "one_or_many")]
+        expressions: Vec<String>,
     },
     /// Any readable GeoTIFF, all bands, as a Cloud Optimized GeoTIFF.
     Convert {
@@ -334,6 +337,25 @@ mod tests {
             error.contains("format") && error.contains("raster"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn band_math_is_one_expression_or_a_list() {
+        let one = "type = 'calc'\ninputs = [{ name = 'A', path = 'a.tif' }]\nexpression = 'A + 1'";
+        let many = one.replace("expression = 'A + 1'", "expressions = ['A + 1', 'A - 1']");
+        for (text, wanted) in [(one, vec!["A + 1"]), (&many, vec!["A + 1", "A - 1"])] {
+            let read: TaskOperation = toml::from_str(text).unwrap();
+            let TaskOperation::Calc { expressions, .. } = &read else {
+                panic!("{read:?}")
+            };
+            assert_eq!(*expressions, wanted);
+            let again: TaskOperation = toml::from_str(&toml::to_string(&read).unwrap()).unwrap();
+            assert_eq!(again, read);
+            let wire = crate::wire::encode(&read).unwrap();
+            assert_eq!(crate::wire::decode::<TaskOperation>(&wire).unwrap(), read);
+        }
+        let none = one.replace("'A + 1'", "[]");
+        assert!(toml::from_str::<TaskOperation>(&none).is_err());
     }
 
     #[test]

@@ -111,7 +111,7 @@ pub struct UnknownMethod {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct TargetGrid {
-    /// The CRS, such as `EPSG:3857`; default that of the (first) source.
+    /// The CRS: a code such as `EPSG:3857`, a PROJ string, WKT or PROJJSON; default that of the (first) source.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crs: Option<String>,
     /// Width and height of a cell, in the CRS's unit; default as fine as the sources.
@@ -208,7 +208,7 @@ impl Combine {
 }
 
 /// One scene: files that belong together, each with bands, and what masks them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Scene {
     /// The files, in the order of the output's bands.
@@ -231,7 +231,7 @@ impl Scene {
 }
 
 /// Bands of a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SceneLayer {
     /// Path or URL.
@@ -239,4 +239,23 @@ pub struct SceneLayer {
     /// The band, from 1; all of them when not given.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub band: Option<u16>,
+    /// Where its cells are, when a catalogue says so: then its header is not read to plan. Type, bands and NoData value are taken
+    /// to be as in the first scene; a task that finds other cells in the file fails.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<StatedGrid>,
+}
+
+/// What a catalogue says of where the cells of a file are.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StatedGrid {
+    /// The CRS, such as `EPSG:32630`.
+    pub crs: String,
+    /// From cell corners to coordinates, in GDAL's order: left, width of a cell, 0, top, 0, height of a cell (negative where
+    /// rows go south).
+    pub transform: [f64; 6],
+    /// Columns.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
 }

@@ -113,6 +113,54 @@ async fn convert_keeps_every_sample_whatever_the_compression() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_expression_makes_a_band() {
+    let dir = tempfile::tempdir().unwrap();
+    scene(dir.path(), 300);
+    let output = dir.path().join("three.tif");
+    let mut spec = ndvi(dir.path(), &output);
+    let TaskOperation::Index { inputs, .. } = spec.operation else {
+        panic!()
+    };
+    // The second reads one band alone, the third none that the first does not.
+    let expressions = ["N - R", "R * 2", "R > N ? 1 : 0"]
+        .map(str::to_owned)
+        .to_vec();
+    spec.operation = TaskOperation::Calc {
+        inputs,
+        expressions,
+    };
+    let output_spec = raster_output(&mut spec);
+    output_spec.dtype = Some(DataType::Int32);
+    output_spec.nodata = Some(-99_999.0);
+    output_spec.blocksize = 64;
+    let cluster = cluster(2).await;
+    assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
+    let made = read(&output, &[1, 2, 3]).await;
+    let cells = |block: &swath::grid::Block, band: usize| match &block.bands[band] {
+        Samples::Int32(cells) => cells.clone(),
+        Samples::UInt16(cells) => cells.iter().map(|cell| i32::from(*cell)).collect(),
+        other => panic!("{:?}", other.dtype()),
+    };
+    let (red, nir) = (
+        cells(&read(&dir.path().join("red.tif"), &[1]).await, 0),
+        cells(&read(&dir.path().join("nir.tif"), &[1]).await, 0),
+    );
+    let bands = [0, 1, 2].map(|band| cells(&made, band));
+    let mut valid = 0;
+    for cell in 0..red.len() {
+        let (r, n) = (red[cell], nir[cell]);
+        // 0 is the sample's NoData.
+        let or = |value: i32, missing: bool| if missing { -99_999 } else { value };
+        let missing = r == 0 || n == 0;
+        valid += usize::from(!missing);
+        assert_eq!(bands[0][cell], or(n - r, missing));
+        assert_eq!(bands[1][cell], or(r * 2, r == 0));
+        assert_eq!(bands[2][cell], or(i32::from(r > n), missing));
+    }
+    assert!(valid > 1000);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_integer_output_rounds_and_keeps_no_data() {
     let dir = tempfile::tempdir().unwrap();
     scene(dir.path(), 300);
@@ -121,8 +169,11 @@ async fn an_integer_output_rounds_and_keeps_no_data() {
     let TaskOperation::Index { inputs, .. } = spec.operation else {
         panic!()
     };
-    let expression = "(N - R) / (N + R) * 100".to_owned();
-    spec.operation = TaskOperation::Calc { inputs, expression };
+    let expressions = vec!["(N - R) / (N + R) * 100".to_owned()];
+    spec.operation = TaskOperation::Calc {
+        inputs,
+        expressions,
+    };
     let output_spec = raster_output(&mut spec);
     output_spec.dtype = Some(DataType::Int16);
     output_spec.nodata = Some(-999.0);
@@ -191,8 +242,11 @@ async fn wrong_specs_fail_with_the_way_out() {
             with(&|spec| {
                 let mut inputs = inputs(spec);
                 inputs[0].path.clone_from(&other);
-                let expression = "N - R".to_owned();
-                spec.operation = TaskOperation::Calc { inputs, expression };
+                let expressions = vec!["N - R".to_owned()];
+                spec.operation = TaskOperation::Calc {
+                    inputs,
+                    expressions,
+                };
             }),
             "spec-grids",
             &["200 × 200", "300 × 300", "reproject"],
@@ -201,8 +255,11 @@ async fn wrong_specs_fail_with_the_way_out() {
             with(&|spec| {
                 let mut inputs = inputs(spec);
                 inputs[0].band = 9;
-                let expression = "N - R".to_owned();
-                spec.operation = TaskOperation::Calc { inputs, expression };
+                let expressions = vec!["N - R".to_owned()];
+                spec.operation = TaskOperation::Calc {
+                    inputs,
+                    expressions,
+                };
             }),
             "spec-band",
             &["no band 9"],
@@ -210,8 +267,11 @@ async fn wrong_specs_fail_with_the_way_out() {
         (
             with(&|spec| {
                 let inputs = inputs(spec);
-                let expression = "N - (R * ".to_owned();
-                spec.operation = TaskOperation::Calc { inputs, expression };
+                let expressions = vec!["N - (R * ".to_owned()];
+                spec.operation = TaskOperation::Calc {
+                    inputs,
+                    expressions,
+                };
             }),
             "spec-expression",
             &["^"],

@@ -154,7 +154,7 @@ async fn carolina_ndvi(cluster: &LocalCluster, data: &Path, dir: &Path) -> PathB
             band("R", "S2B_L1C_20181013_B04.tiff"),
             band("N", "S2B_L1C_20181013_B08.tiff"),
         ],
-        expression: "(N - R) / (N + R)".to_owned(),
+        expressions: vec!["(N - R) / (N + R)".to_owned()],
     };
     let path = dir.join("ndvi.tif");
     let mut output = RasterOutput::new(path.display().to_string());
@@ -384,7 +384,7 @@ async fn zones_without_cells_count_none_and_wrong_ones_are_named() {
     asked.statistics.push("count".parse().unwrap());
     let error = fails(asked).await.unwrap_err();
     assert!(
-        error.contains("'count'") && error.contains("--prefix"),
+        error.contains("'count'") && error.contains("--column-prefix"),
         "{error}"
     );
     let mut asked = zonal(&raster, &clash, Pixels::Default, &["count"]);

@@ -68,8 +68,8 @@ fn crop(block: &Block, window: &Window) -> Block {
 fn compute(case: &Case, method: WarpMethod, tolerance: f64, window: Window) -> Block {
     let whole = Window::whole(case.size.0, case.size.1);
     let print = footprint(&case.source, &case.output, &case.crs, case.size).unwrap();
-    let scale = print.map_or((1.0, 1.0), |print| {
-        scale(&case.source, &case.output, &case.crs, &print).unwrap()
+    let scale = print.map_or((1.0, 1.0), |_| {
+        scale(&case.source, &case.output, &case.crs, case.size).unwrap()
     });
     let dtype = case.block.bands[0].dtype();
     let mut stack = Stack::new(&StackShape {

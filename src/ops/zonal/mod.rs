@@ -28,7 +28,6 @@ mod span;
 mod touch;
 mod values;
 mod windows;
-mod wkt;
 
 pub use exact::ExactSum;
 pub use finish::{Value, ValueFacts, finish};

@@ -1,8 +1,7 @@
 //! From the coordinates of zones to those of a raster, vertex by vertex.
 
 use super::outline::Outline;
-use super::wkt;
-use crate::crs::{Definition, Transformer};
+use crate::crs::{Definition, Transformer, wkt};
 use crate::grid::Crs;
 
 /// How the coordinates of zones become those of a raster.

@@ -37,6 +37,7 @@ pub(in crate::plan) fn reproject(
     let layer = SceneLayer {
         path: reproject.input.clone(),
         band: None,
+        grid: None,
     };
     let scenes = [Scene {
         layers: vec![layer],
@@ -103,6 +104,7 @@ fn plan(spec: &JobSpec, catalog: &Catalog, asked: &Asked<'_>) -> Result<Plan, Pl
     let kernel = WarpKernel {
         grids: grids.place(&target)?,
         crs: target.definition,
+        crs_is_given: asked.warp.source_crs.is_some(),
         scenes,
         method: asked.warp.resampling,
         tolerance,
@@ -245,7 +247,7 @@ impl<'c> Grids<'c> {
             let scale = if footprint.cells() == 0 {
                 (1.0, 1.0)
             } else {
-                scale(&grid, &target.transform, crs, &footprint).map_err(wrong)?
+                scale(&grid, &target.transform, crs, size).map_err(wrong)?
             };
             Ok(WarpGrid {
                 grid,

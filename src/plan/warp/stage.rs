@@ -11,6 +11,9 @@ use crate::spec::{Combine, WarpMethod};
 pub struct WarpKernel {
     /// The CRS of the output.
     pub crs: Definition,
+    /// Whether a person said which CRS the sources have: then what the files say does not count.
+    #[serde(default)]
+    pub crs_is_given: bool,
     /// The grids of the sources, each once.
     pub grids: Vec<WarpGrid>,
     /// The scenes, the one that wins first: of `last`, from the end.

@@ -22,7 +22,7 @@ fn kernels() -> Vec<KernelSpec> {
     let mut kernels = vec![
         KernelSpec::Copy,
         KernelSpec::Calc {
-            expression: "(A - B) / (A + B)".to_owned(),
+            expressions: vec!["(A - B) / (A + B)".to_owned(), "A > B ? A : B".to_owned()],
             names: vec!["A".to_owned(), "B".to_owned()],
             scale: 0.5,
             offset: 1.0,

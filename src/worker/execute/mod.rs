@@ -74,6 +74,10 @@ pub(crate) enum Error {
     Focal(#[from] crate::ops::focal::Error),
     #[error("the scene cannot be brought onto the output's grid")]
     Crs(#[from] crate::crs::Error),
+    #[error(
+        "{path} is not where the list of scenes has it: {problem}; plan from its own header, by a list without proj: fields"
+    )]
+    Moved { path: String, problem: String },
     #[error("a tile could not be encoded")]
     Encode(#[from] io::raster::encode::Error),
     #[error("the output could not be written")]
@@ -124,7 +128,11 @@ impl Error {
             Self::Zonal(error) => error.class(),
             #[cfg(not(feature = "tables"))]
             Self::NoTables => FailureClass::Fatal,
-            Self::Calc(_) | Self::Focal(_) | Self::Crs(_) | Self::Bug { .. } => FailureClass::Fatal,
+            Self::Calc(_)
+            | Self::Focal(_)
+            | Self::Crs(_)
+            | Self::Moved { .. }
+            | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
@@ -140,6 +148,7 @@ impl Error {
             Self::Calc(_) => "expression",
             Self::Focal(_) => "window",
             Self::Crs(_) => "crs",
+            Self::Moved { .. } => "scene-moved",
             Self::Encode(error) => error.code(),
             Self::Cog(error) => error.code(),
             Self::Commit(error) => error.code(),

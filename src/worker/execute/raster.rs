@@ -68,14 +68,24 @@ pub(super) fn compute(
 ) -> Result<Block, Error> {
     match kernel {
         KernelSpec::Calc {
-            expression,
+            expressions,
             names,
             scale,
             offset,
         } => {
             let blocks: Vec<Block> = blocks.into_iter().map(|cut| cut.block).collect();
-            let kernel = CalcKernel::new(expression, names, *scale, *offset)?;
-            Ok(kernel.run(&blocks, output.dtype, output.nodata)?)
+            let mut made: Option<Block> = None;
+            for expression in expressions {
+                let kernel = CalcKernel::new(expression, names, *scale, *offset)?;
+                let block = kernel.run(&blocks, output.dtype, output.nodata)?;
+                match &mut made {
+                    None => made = Some(block),
+                    Some(made) => made.bands.extend(block.bands),
+                }
+            }
+            made.ok_or(Error::Bug {
+                what: "band math without an expression",
+            })
         }
         KernelSpec::Focal(kernel) => {
             let block = blocks.pop().ok_or(Error::Bug {

@@ -6,8 +6,8 @@ use futures::stream::{self, StreamExt};
 use tokio::sync::OnceCell;
 
 use super::{Done, Error, Executor, check_cancelled, group, tiles};
-use crate::crs::{CellMap, Lattice, Mesh};
-use crate::grid::{Block, Samples, Window};
+use crate::crs::{CellMap, Definition, Lattice, Mesh, SourceGrid};
+use crate::grid::{Affine, Block, Samples, Window};
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
 use crate::ops::warp::{Positions, Resampler, SourceBand, Stack, StackShape, validity};
@@ -173,6 +173,7 @@ impl Executor {
             return Ok(Read::Elsewhere);
         };
         let file = RasterFile::open(&self.ports.sources, &layer.path).await?;
+        check_place(&file, &layer.path, source, meshes)?;
         let sample_bytes = 2 * file.facts().profile.dtype.bytes() as u64 + 1;
         let cell_bytes = sample_bytes * layer.bands.len() as u64;
         if window.cells().saturating_mul(cell_bytes) > SOURCE_BYTES_MAX && meshes.window.cells() > 1
@@ -193,12 +194,58 @@ impl Executor {
     }
 }
 
+/// Checks that a file is what the plan was made for: a catalogue may have said so, or the file may be another by now.
+fn check_place(
+    file: &RasterFile,
+    path: &str,
+    planned: &SourceGrid,
+    meshes: &Meshes,
+) -> Result<(), Error> {
+    let facts = file.facts();
+    let moved = |problem: String| {
+        Err(Error::Moved {
+            path: path.to_owned(),
+            problem,
+        })
+    };
+    let found = &facts.profile;
+    if (found.width, found.height) != (planned.width, planned.height) {
+        return moved(format!(
+            "it has {} × {} cells, not {} × {}",
+            found.width, found.height, planned.width, planned.height
+        ));
+    }
+    let transform = found.transform.unwrap_or(Affine::identity());
+    let far = (f64::from(found.width), f64::from(found.height));
+    let near = |(col, row)| {
+        let ((x, y), (a, b)) = (transform.apply(col, row), planned.transform.apply(col, row));
+        let cell = planned.transform.0[1].abs() + planned.transform.0[2].abs();
+        (x - a).hypot(y - b) <= 1e-3 * cell
+    };
+    if !near((0.0, 0.0)) || !near(far) {
+        let ([x, .., y, _, _], [a, .., b, _, _]) = (transform.0, planned.transform.0);
+        return moved(format!("it begins at ({x}, {y}), not at ({a}, {b})"));
+    }
+    if !meshes.crs_is_given
+        && let Ok(crs) = Definition::of(&found.crs)
+        && crs != planned.crs
+    {
+        return moved(format!("its CRS is {crs}, not {}", planned.crs));
+    }
+    if facts.masked && meshes.nodata.is_none() {
+        return moved("it has a mask, which the first scene has not; give --nodata".to_owned());
+    }
+    Ok(())
+}
+
 /// The positions of a window's cells in the grids of its scenes, each computed once, when a scene first needs it.
 struct Meshes {
     method: WarpMethod,
     tolerance: f64,
     size: (u32, u32),
     window: Window,
+    nodata: Option<f64>,
+    crs_is_given: bool,
     places: Vec<Place>,
 }
 
@@ -228,6 +275,8 @@ impl Meshes {
             tolerance: kernel.tolerance,
             size: (output.width, output.height),
             window,
+            nodata: output.nodata,
+            crs_is_given: kernel.crs_is_given,
             places: kernel.grids.iter().map(place).collect::<Result<_, _>>()?,
         })
     }

@@ -37,7 +37,7 @@ fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
         version: SPEC_VERSION,
         operation: TaskOperation::Calc {
             inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
-            expression: SLOW_NDVI.to_owned(),
+            expressions: vec![SLOW_NDVI.to_owned()],
         },
         output: Some(RasterOutput::new(output.display().to_string()).into()),
         options: JobOptions::default(),

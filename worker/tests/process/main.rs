@@ -7,6 +7,9 @@ mod cluster;
 mod jobs;
 #[cfg(test)]
 #[cfg(feature = "tables")]
+mod rasters;
+#[cfg(test)]
+#[cfg(feature = "tables")]
 #[path = "../../../tests/shared/mod.rs"]
 mod shared;
 #[cfg(test)]

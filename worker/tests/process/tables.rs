@@ -20,10 +20,10 @@ use crate::shared::shared_data;
 use crate::shared::tables::{cases, read_csv};
 
 /// Stage and number of a task.
-type Task = (u32, u32);
+pub(crate) type Task = (u32, u32);
 
 /// A run of a task: its worker, and its number.
-type Run = (String, u64);
+pub(crate) type Run = (String, u64);
 
 /// How often a job is tried until its victim held something that was missed.
 const TRIES: u32 = 6;
@@ -116,7 +116,7 @@ impl Cluster {
     }
 
     /// Returns the good runs of each task, in their order: where, and which run.
-    async fn runs(&self, job: &JobId) -> BTreeMap<Task, Vec<Run>> {
+    pub(crate) async fn runs(&self, job: &JobId) -> BTreeMap<Task, Vec<Run>> {
         let mut runs: BTreeMap<Task, Vec<Run>> = BTreeMap::new();
         for record in self.broker.read_log(job).await.unwrap() {
             for event in wire::decode::<LogEntry>(&record.payload).unwrap().events {

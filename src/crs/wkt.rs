@@ -1,6 +1,6 @@
 //! A CRS without a code: WKT (of OGC, of Esri, of ISO 19162) or PROJJSON, as parameters of PROJ.
 //!
-//! Known are the projections that zones come in most: transverse Mercator, Mercator, Lambert's conformal conic and azimuthal
+//! Known are the projections that zones and rasters come in most: transverse Mercator, Mercator, Lambert's conformal conic and azimuthal
 //! equal-area, Albers. A shift between datums is applied where the text says it (`TOWGS84`); else there is none.
 
 use serde_json::Value;
@@ -27,15 +27,35 @@ struct System {
 }
 
 /// Returns the name that a CRS gives itself.
-pub(super) fn name(text: &str) -> Option<String> {
+pub(crate) fn name(text: &str) -> Option<String> {
     match serde_json::from_str::<Value>(text) {
         Ok(json) => json.get("name")?.as_str().map(str::to_owned),
         Err(_) => parse(text)?.texts.into_iter().next(),
     }
 }
 
+/// Returns the EPSG code that a CRS gives itself.
+pub(crate) fn code(text: &str) -> Option<u32> {
+    if let Ok(json) = serde_json::from_str::<Value>(text) {
+        let id = json.get("id")?;
+        let epsg = id.get("authority")?.as_str()?.eq_ignore_ascii_case("epsg");
+        return id.get("code")?.as_u64().filter(|_| epsg)?.try_into().ok();
+    }
+    let whole = parse(text)?;
+    let mut ids = whole.nodes.iter();
+    let id = ids.find(|node| matches!(node.keyword.as_str(), "AUTHORITY" | "ID"))?;
+    match id.texts.as_slice() {
+        [authority, code] if authority == "EPSG" => code.parse().ok(),
+        [authority] if authority == "EPSG" => {
+            let code = id.numbers.first().filter(|code| code.fract() == 0.0)?;
+            format!("{code}").parse().ok()
+        }
+        _ => None,
+    }
+}
+
 /// Writes a CRS as PROJ takes it; `None` when it is not understood.
-pub(super) fn proj_string(text: &str) -> Option<String> {
+pub(crate) fn proj_string(text: &str) -> Option<String> {
     let system = match serde_json::from_str::<Value>(text) {
         Ok(json) => from_json(&json)?,
         Err(_) => from_wkt(&parse(text)?)?,
