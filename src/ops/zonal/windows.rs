@@ -198,7 +198,7 @@ impl Coarse {
                 .sum();
             if odd || level > 0 {
                 // A side right of the window was left out: then the last of the row has no end in it.
-                let to = next.map_or(i64::from(self.cells.col_end()), |next| next.1);
+                let to = next.map_or_else(|| i64::from(self.cells.col_end()), |next| next.1);
                 out.extend(whole(i64::from(*row), *from, to, &self.cells));
             }
             if next.is_none() {
