@@ -63,7 +63,7 @@ fn main() -> Result<(), Failure> {
                 flight / tcp,
                 1.0 / flight_cpu,
                 1.0 / tcp_cpu,
-                flight_cpu / tcp_cpu
+                tcp_cpu / flight_cpu
             );
             rig.shutdown.cancel();
         }

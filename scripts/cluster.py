@@ -130,10 +130,12 @@ class Cluster:
     def start_worker(self, name, *flags):
         """Starts a worker; `flags` come after those that all workers of the cluster have."""
         flight = free_port()
+        flags = [*self.flags, *map(str, flags)]
+        store = [] if "--store-dir" in flags else ["--store-dir", str(self.folder / f"store-{name}")]
         self.workers[name] = self._spawn(name, [
             str(self.binaries / "swath-worker"), "--nats", self.url, "--id", name, "--slots", str(self.slots),
             "--flight-listen", f"127.0.0.1:{flight}", "--flight-advertise", f"127.0.0.1:{flight}",
-            "--store-dir", str(self.folder / f"store-{name}"), *self.flags, *map(str, flags),
+            *store, *flags,
         ])
 
     def start_workers(self, *names):

@@ -2,8 +2,9 @@
 """Tables ten times larger than the workers' limit: every job ends well, and no worker passes its limit by 10 %.
 
 Tables are made and results are checked with DuckDB, order with pyarrow. The peak of a worker is the kernel's own
-(`VmHWM`), set back before each job. `--list` names the jobs. The workers have the script's environment: to see what the
-allocator keeps, compare with `GLIBC_TUNABLES=glibc.malloc.arena_max=2:glibc.malloc.mmap_threshold=131072`.
+(`VmHWM`), set back before each job. `--list` names the jobs. Workers tell glibc's
+allocator to give memory back (`worker/src/allocator.rs`); they have the script's environment, so that `GLIBC_TUNABLES=` with
+nothing behind it shows what that is worth.
 """
 
 import argparse

@@ -15,7 +15,7 @@ use swath_tables::sink::{
 use super::engine::output_format;
 use crate::ids::{ExecutionId, JobId};
 use crate::io::commit::folder::{StagedFolder, check_folder};
-use crate::io::commit::{self, Staged, check_file};
+use crate::io::commit::{self, Staged, WriteBehind, check_file};
 use crate::spec::TableOutput;
 
 /// The partition of a result task that holds the encoded rows.
@@ -75,12 +75,11 @@ pub(crate) struct Assembly {
     written: Vec<PartFile>,
 }
 
+type Assembler = FileAssembler<BufWriter<WriteBehind>>;
+
 enum Place {
-    File(Staged, Option<FileAssembler<BufWriter<std::fs::File>>>),
-    Folder(
-        StagedFolder,
-        Option<FileAssembler<BufWriter<std::fs::File>>>,
-    ),
+    File(Staged, Option<Assembler>),
+    Folder(StagedFolder, Option<Assembler>),
 }
 
 impl Assembly {
@@ -207,7 +206,7 @@ impl Assembly {
 }
 
 fn finish_part(
-    current: &mut Option<FileAssembler<BufWriter<std::fs::File>>>,
+    current: &mut Option<Assembler>,
     started: usize,
     format: &OutputFormat,
     written: &mut Vec<PartFile>,
@@ -224,6 +223,6 @@ fn finish_part(
     Ok(())
 }
 
-fn buffered(file: std::fs::File) -> BufWriter<std::fs::File> {
-    BufWriter::with_capacity(WRITE_BUFFER_BYTES, file)
+fn buffered(file: std::fs::File) -> BufWriter<WriteBehind> {
+    BufWriter::with_capacity(WRITE_BUFFER_BYTES, WriteBehind::new(file))
 }

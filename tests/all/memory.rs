@@ -74,11 +74,11 @@ async fn a_worker_with_too_little_memory_does_not_start_and_says_what_takes_it()
     };
     let error = LocalCluster::start(options).await.unwrap_err();
     let text = swath::job::failure::chain(&error);
-    // 256 less 100, less 64 of the process, less a sixteenth for the network, leaves 76; four slots need 4 × 32.
+    // 256 less 100, less 96 of the process, less a sixteenth for the network, leaves 44; four slots need 4 × 32.
     for part in [
         "--memory 256 MiB",
         "--store-memory 100 MiB",
-        "76 MiB",
+        "44 MiB",
         "4 slots",
         "128 MiB",
     ] {

@@ -1,5 +1,7 @@
 //! `swath-worker`: pulls jobs and tasks from NATS, runs them, serves their partitions over Arrow Flight.
 
+mod allocator;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -91,6 +93,7 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    allocator::settle();
     let arguments = Arguments::parse();
     swath::telemetry::init("info", arguments.log_json);
     let runtime = tokio::runtime::Builder::new_multi_thread()

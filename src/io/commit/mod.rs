@@ -1,8 +1,10 @@
 //! Makes a finished file appear under its name, once: on a disk, or as an object of a bucket of S3.
 //!
 //! [`staged`] is the file while it is written, [`folder`] a folder of files; `publish` gives it its name by one step that
-//! either happens or does not; `object` does so in a bucket; [`check_output`] refuses early what could not be committed later.
+//! either happens or does not; `object` does so in a bucket; `behind` lets the disk begin early; [`check_output`] refuses early
+//! what could not be committed later.
 
+mod behind;
 pub mod folder;
 mod object;
 mod publish;
@@ -10,6 +12,7 @@ pub mod staged;
 
 use std::path::{Path, PathBuf};
 
+pub use behind::WriteBehind;
 pub use staged::{Staged, sweep};
 
 use crate::io::source;

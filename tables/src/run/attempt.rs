@@ -20,6 +20,12 @@ use crate::PlanSettings;
 use crate::fragment::{self, Fragment};
 use crate::plan::session;
 
+/// The part of a task's memory that operators are told of: two fifths.
+///
+/// Operators count what they gather, and then need as much again without counting it: a hash join copies the batches of
+/// its build side into one, a group-by turns its table into rows to spill or hand on, and a table that grows is there twice.
+const POOL_SHARE: (usize, usize) = (2, 5);
+
 /// A fragment that is ready to run.
 pub(super) struct Attempt {
     pub(super) fragment: Fragment,
@@ -37,7 +43,7 @@ impl Attempt {
             share,
             Arc::clone(&spill),
         ));
-        let pool_bytes = settings.memory_bytes / 2;
+        let pool_bytes = settings.memory_bytes / POOL_SHARE.1 * POOL_SHARE.0;
         let pool: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(pool_bytes));
         let mut config =
             session::config(settings.batch_rows).with_extension(Arc::clone(&surroundings));

@@ -7,6 +7,7 @@
 mod attempt;
 mod metered;
 mod owned;
+mod repeat;
 mod sink;
 mod spill;
 mod split;

@@ -8,13 +8,15 @@ use datafusion::error::Result;
 use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_expr::{LexOrdering, PhysicalSortExpr};
 use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::ExecutionPlanProperties;
 use datafusion::physical_plan::coop::CooperativeExec;
 use datafusion::physical_plan::empty::EmptyExec;
-use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
+use datafusion::physical_plan::joins::{HashJoinExec, PartitionMode, SortMergeJoinExec};
 use datafusion::physical_plan::projection::{ProjectionExec, ProjectionExpr};
 use datafusion::physical_plan::sorts::sort::SortExec;
 
 use super::attempt::{Attempt, exhausted};
+use super::repeat::RepeatExec;
 use super::{RunError, RunStats, Sink, TaskSettings};
 use crate::exchange::{ExchangeReadExec, ReadMode};
 use crate::{Error, Outputs};
@@ -197,8 +199,16 @@ fn sort_join(join: &HashJoinExec) -> Result<Arc<dyn ExecutionPlan>> {
             None => Arc::clone(side),
         }
     };
+    // A side that all tasks collect is one partition, which each of them sorts.
+    let partitions = join.right().output_partitioning().partition_count();
+    let left: Arc<dyn ExecutionPlan> = match join.partition_mode() {
+        PartitionMode::CollectLeft => {
+            Arc::new(RepeatExec::new(Arc::clone(join.left()), partitions))
+        }
+        PartitionMode::Partitioned | PartitionMode::Auto => Arc::clone(join.left()),
+    };
     let merged: Arc<dyn ExecutionPlan> = Arc::new(SortMergeJoinExec::try_new(
-        sorted(join.left(), left_keys),
+        sorted(&left, left_keys),
         sorted(join.right(), right_keys),
         join.on().to_vec(),
         join.filter().cloned(),

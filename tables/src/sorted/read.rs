@@ -5,6 +5,8 @@ use std::sync::Arc;
 use arrow::array::{RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::SchemaRef;
+use datafusion::common::internal_datafusion_err;
+use datafusion::common::runtime::SpawnedTask;
 use datafusion::common::utils::memory::get_record_batch_memory_size;
 use datafusion::error::Result;
 use datafusion::execution::TaskContext;
@@ -145,10 +147,17 @@ impl Merge {
         let rows = futures::stream::iter(chunks)
             .map(move |(producer, chunk)| {
                 let (load, held) = (load.clone(), memory.new_empty());
-                async move {
+                // A task of its own: the merge waits for one run at a time, and a load ahead of another run that nobody
+                // polls would keep its place among the loads for ever.
+                let loaded = SpawnedTask::spawn(async move {
                     let rows = load.rows(producer, &chunk).await?;
                     held.try_grow(get_record_batch_memory_size(&rows))?;
                     Ok((rows, held))
+                });
+                async move {
+                    let ended = loaded.join().await;
+                    ended
+                        .map_err(|error| internal_datafusion_err!("a load was stopped: {error}"))?
                 }
             })
             .buffered(CHUNKS_AHEAD)

@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 
 use super::support::{Trial, rows, same, sorted, sql};
 use crate::local::run_plan;
-use crate::{BoxError, Error, Operation, RunStats, SpillError, SpillRoom};
+use crate::{BoxError, Error, Operation, RunStats, SpillError, SpillRoom, StageOutput};
 
 /// `rows` rows: a number, a key among `keys`, a text of 100 letters.
 async fn wide(trial: Trial, name: &str, rows: i64, key: impl Fn(i64) -> i64) -> Trial {
@@ -79,6 +79,22 @@ async fn a_join_of_one_key_is_sorted_when_no_share_fits() {
         "select b.id, max(a.text), max(b.text) from a left join b on a.key = b.key group by b.id";
     let stats = check(&mut trial, 8 << 20, statement).await;
     assert!(stats.sorted_joins > 0, "{stats:?}");
+}
+
+#[tokio::test]
+async fn a_join_with_a_table_for_every_task_is_sorted_when_that_does_not_fit() {
+    let trial = wide(Trial::new(3), "a", 60_000, |row| row * 7 % 60_000).await;
+    let mut trial = wide(trial, "b", 40_000, |row| row + 30_000).await;
+    trial.settings.broadcast_bytes = 1 << 30;
+    for how in ["", "left"] {
+        let statement =
+            format!("select a.id, a.text, b.id, b.text from a {how} join b on a.key = b.key");
+        let plan = trial.plan(&sql(&statement)).await;
+        let all = StageOutput::Whole { broadcast: true };
+        assert!(plan.stages.iter().any(|stage| stage.output == all), "{how}");
+        let stats = check(&mut trial, 8 << 20, &statement).await;
+        assert!(stats.sorted_joins > 0, "{how}: {stats:?}");
+    }
 }
 
 #[tokio::test]

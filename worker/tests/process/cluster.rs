@@ -22,7 +22,19 @@ impl WorkerProcess {
 
     /// Starts one with more arguments.
     pub(crate) fn start_with(id: &str, server: &NatsServer, more: &[&str]) -> Self {
+        Self::spawn(id, server, more, None)
+    }
+
+    /// Starts one with the allocator's settings as they are given; without any, it has none at first.
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    pub(crate) fn start_tuned(id: &str, server: &NatsServer, tunables: &str) -> Self {
+        Self::spawn(id, server, &[], Some(tunables))
+    }
+
+    fn spawn(id: &str, server: &NatsServer, more: &[&str], tunables: Option<&str>) -> Self {
         let child = Command::new(env!("CARGO_BIN_EXE_swath-worker"))
+            .env_remove("GLIBC_TUNABLES")
+            .envs(tunables.map(|set| ("GLIBC_TUNABLES", set)))
             .args(["--nats", &server.url(), "--id", id, "--slots", "1"])
             .args(["--flight-listen", "127.0.0.1:0"])
             .args(more)
@@ -32,6 +44,11 @@ impl WorkerProcess {
             .unwrap();
         let id = id.to_owned();
         Self { id, child }
+    }
+
+    #[cfg(all(target_os = "linux", target_env = "gnu"))]
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// SIGKILLs it; it must still run.

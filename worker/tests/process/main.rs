@@ -5,6 +5,8 @@
 mod cluster;
 #[cfg(test)]
 mod jobs;
+#[cfg(all(test, target_os = "linux", target_env = "gnu"))]
+mod memory;
 #[cfg(test)]
 #[cfg(feature = "tables")]
 mod rasters;
