@@ -331,7 +331,7 @@ async fn a_task_that_cannot_fit_names_need_and_limit() {
     scene(dir.path(), 2100);
     let mut worker = WorkerConfig::default()
         .with_max_concurrent_tasks(1)
-        .with_memory_limit(138 << 20);
+        .with_memory_limit(172 << 20);
     worker.store_memory_bytes = Some(0);
     let limit_mib = worker.shares().unwrap().tasks_bytes >> 20;
     let options = LocalOptions {

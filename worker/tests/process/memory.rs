@@ -13,7 +13,7 @@ async fn the_allocator_is_told_to_give_memory_back_unless_somebody_told_it_other
     let own = WorkerProcess::start_tuned("own", &server, set);
     wait_for_workers(&client, 2).await;
     for (worker, expected) in [
-        (&told, "GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576:"),
+        (&told, "GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576"),
         (&own, "GLIBC_TUNABLES=glibc.malloc.arena_max=3"),
     ] {
         let environment = std::fs::read(format!("/proc/{}/environ", worker.pid())).unwrap();
