@@ -6,7 +6,9 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
-use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryPool, MemoryReservation,
+};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::scalar_subquery::ScalarSubqueryExec;
@@ -31,7 +33,12 @@ pub(super) struct Attempt {
     pub(super) fragment: Fragment,
     context: Arc<TaskContext>,
     pub(super) surroundings: Arc<Surroundings>,
+    /// Places in the pool that are kept free.
+    free: Vec<MemoryReservation>,
 }
+
+/// Shares of the pool that sorts of joins leave to those that begin later, and to the merges of what they spilled.
+const FREE_SHARES: usize = 2;
 
 impl Attempt {
     /// Reads a fragment; every attempt reads it anew, because operators keep what they did.
@@ -66,7 +73,19 @@ impl Attempt {
             fragment,
             context,
             surroundings,
+            free: Vec::new(),
         })
+    }
+
+    /// Keeps a sort that begins first from taking all of the pool: a fair pool gives each an equal share of what is there when it
+    /// asks, and knows only those that have begun.
+    pub(super) fn leave_room(&mut self) {
+        let pool = self.context.memory_pool();
+        let later = || {
+            let consumer = MemoryConsumer::new("a sort to come").with_can_spill(true);
+            consumer.register(pool)
+        };
+        self.free = std::iter::repeat_with(later).take(FREE_SHARES).collect();
     }
 
     /// Returns the writer of the fragment's output, and turns the plan into what is run for it.

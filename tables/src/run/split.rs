@@ -91,6 +91,7 @@ async fn shares(
         let splits = can_split(&attempt.fragment.plan);
         if share.sort_joins {
             attempt.fragment.plan = sort_joins(&attempt.fragment.plan).map_err(plan)?;
+            attempt.leave_room();
             stats.sorted_joins += 1;
         }
         let mut taken = false;
