@@ -97,6 +97,14 @@ pub(crate) enum Command {
         /// The job
         job: JobId,
     },
+    /// Run again what did not succeed of a job that failed or was cancelled
+    Retry {
+        /// The job
+        job: JobId,
+        /// Follow it until it ends
+        #[arg(long)]
+        watch: bool,
+    },
     /// Remove a job that has ended from the broker
     Forget {
         /// The job

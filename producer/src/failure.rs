@@ -150,6 +150,7 @@ impl From<client::Error> for CliError {
             client::Error::Wire(_) => "log",
             client::Error::NoSuchJob { .. } => "no-such-job",
             client::Error::IdTaken { .. } => "id-taken",
+            client::Error::NothingToRetry { .. } => "nothing-to-retry",
             client::Error::NoResults { .. } => "no-results",
             client::Error::BlobMissing { .. } => "blob-missing",
             client::Error::ResultType { .. } => "result-type",

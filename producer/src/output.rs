@@ -67,6 +67,8 @@ pub(crate) struct JobDocument {
     done: u64,
     submitted_at_us: Option<i64>,
     finished_at_us: Option<i64>,
+    /// How often the job was retried.
+    retries: u32,
     stages: Vec<StageDocument>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<ErrorDocument>,
@@ -116,6 +118,7 @@ impl From<&JobProgress> for JobDocument {
             done,
             submitted_at_us: job.progress.submitted_at.map(|at| at.0),
             finished_at_us: job.progress.finished_at.map(|at| at.0),
+            retries: job.progress.retries,
             stages: job.progress.stages.iter().map(stage).collect(),
             error,
         }

@@ -6,6 +6,10 @@ mod cli {
     use std::process::{Command, Output, Stdio};
     use std::time::{Duration, Instant};
 
+    use swath::broker::{NatsBroker, NatsConfig};
+    use swath::cluster::{LocalCluster, LocalOptions};
+    use swath::testing::nats_server::NatsServer;
+
     fn command(dir: &Path, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_swath"));
         command
@@ -291,6 +295,44 @@ mod cli {
         let zonal = "submit zonal-stats -i r.tif --zones z.csv -o o.csv --nats nats://127.0.0.1:9";
         let words: Vec<&str> = zonal.split(' ').collect();
         check(dir.path(), &words, 3, &["nats-server -js"]);
+    }
+
+    /// The job's inputs come to be only after it failed.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_failed_job_is_retried_under_its_id() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = NatsServer::start().unwrap();
+        let broker = NatsBroker::connect(NatsConfig::for_url(server.url()))
+            .await
+            .unwrap();
+        let cluster = LocalCluster::start_on(broker, LocalOptions::default())
+            .await
+            .unwrap();
+        let url = server.url();
+        let on_nats = |words: &[&str], code: i32, shown: &[&str]| {
+            let output = check(
+                dir.path(),
+                &[words, &["--nats", &url]].concat(),
+                code,
+                shown,
+            );
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let submit = [&["submit", "--watch", "--id", "again"], &NDVI[1..]].concat();
+        on_nats(&submit, 1, &["does not exist"]);
+        on_nats(&["retry", "again", "--watch"], 1, &["does not exist"]);
+        sample(dir.path());
+        on_nats(&["retry", "again", "--watch"], 0, &["job again goes on"]);
+        assert!(dir.path().join("out.tif").exists());
+        let status = on_nats(&["status", "again", "--json"], 0, &[]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(
+            (&status["state"], &status["retries"]),
+            (&"succeeded".into(), &2.into())
+        );
+        on_nats(&["retry", "again", "--json"], 2, &["nothing-to-retry"]);
+        on_nats(&["retry", "another"], 2, &["another"]);
+        cluster.stop().await;
     }
 
     #[test]

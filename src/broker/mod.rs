@@ -140,8 +140,11 @@ pub enum Signal {
     Release {
         /// The job.
         job: JobId,
-        /// Which life of it: see [`crate::job::Submission::seed`].
+        /// Which life of it: see [`crate::job::JobMachine::seed`].
         seed: u64,
+        /// Whether partitions stay for a retry, as long as there is room for them.
+        #[serde(default)]
+        keep: bool,
     },
     /// Finish what runs and leave.
     Drain(WorkerId),

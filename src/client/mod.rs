@@ -4,6 +4,7 @@
 //! users of `oxigdal-distributed` know.
 
 mod coordinator;
+mod retry;
 pub mod submit;
 pub mod watch;
 
@@ -41,6 +42,14 @@ pub enum Error {
     IdTaken {
         /// The job.
         job: JobId,
+    },
+    /// There is nothing to retry: the job has not ended, or it succeeded.
+    #[error("job '{job}' cannot be retried: it {state}")]
+    NothingToRetry {
+        /// The job.
+        job: JobId,
+        /// What it is doing.
+        state: String,
     },
     /// The job has not ended, or did not succeed.
     #[error("job '{job}' has no results: it {state}")]
@@ -175,7 +184,14 @@ impl Client {
                 state,
             });
         }
-        Ok(self.broker.forget(job).await?)
+        self.broker.forget(job).await?;
+        // What workers may have kept for a retry.
+        let release = Signal::Release {
+            job: job.clone(),
+            seed: machine.seed(),
+            keep: false,
+        };
+        Ok(self.broker.signal(release).await?)
     }
 
     /// Asks a worker to finish what runs and leave.

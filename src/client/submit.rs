@@ -6,7 +6,7 @@ use super::{Client, Error};
 use crate::broker::{Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
-use crate::spec::{JobSpec, TableInput, TaskOperation};
+use crate::spec::{JobSpec, Priority, TableInput, TaskOperation};
 use crate::wire::{self, JobMessage, LogEntry};
 
 /// How to submit.
@@ -31,11 +31,7 @@ impl Client {
         };
         let bytes = wire::encode(spec)?;
         if let Some(seed) = self.submit_log(&job, spec, bytes).await? {
-            let message = Message {
-                id: format!("job.{job}.{seed:x}"),
-                payload: wire::encode(&JobMessage { job: job.clone() })?,
-                priority: spec.options.priority,
-            };
+            let message = job_message(&job, seed, spec.options.priority)?;
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }
         Ok(job)
@@ -59,8 +55,7 @@ impl Client {
                 if known.as_ref() != Some(&bytes) {
                     return Err(Error::IdTaken { job: job.clone() });
                 }
-                let seed = machine.submission().map(|submission| submission.seed);
-                return Ok(seed.filter(|_| !machine.is_finished()));
+                return Ok((!machine.is_finished()).then(|| machine.seed()));
             }
             Err(Error::NoSuchJob { .. }) => {}
             Err(error) => return Err(error),
@@ -87,6 +82,19 @@ impl Client {
         self.broker.append(job, id, wire::encode(&entry)?).await?;
         Ok(Some(seed))
     }
+}
+
+/// Makes the message that calls for a coordinator of one life of a job.
+pub(super) fn job_message(
+    job: &JobId,
+    seed: u64,
+    priority: Priority,
+) -> Result<Message, wire::Error> {
+    Ok(Message {
+        id: format!("job.{job}.{seed:x}"),
+        payload: wire::encode(&JobMessage { job: job.clone() })?,
+        priority,
+    })
 }
 
 /// Makes an id that sorts by time.

@@ -85,22 +85,29 @@ impl Client {
         &self,
         job: &JobId,
     ) -> Result<BoxStream<'static, Result<JobProgress, Error>>, Error> {
-        // A tail of a job that is not there would wait for ever.
-        if self.broker.read_log(job).await?.is_empty() {
+        // A tail of a job that is not there would wait for ever. What is there already is told at once: a job that
+        // was retried has ended before.
+        let past = self.broker.read_log(job).await?;
+        let Some(seen) = past.last().map(|record| record.sequence) else {
             return Err(Error::NoSuchJob { job: job.clone() });
-        }
+        };
         let log = self.broker.tail(job).await?;
         let state = Some((log, JobMachine::new(), job.clone()));
-        let follow = |state: Option<(LogStream, JobMachine, JobId)>| async move {
+        let follow = move |state: Option<(LogStream, JobMachine, JobId)>| async move {
             let (mut log, mut machine, job) = state?;
             let mut next = log.next().await;
             loop {
-                match next {
+                let sequence = match next {
                     None => return None,
                     Some(Err(error)) => return Some((Err(error.into()), None)),
                     Some(Ok(record)) => {
                         let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
+                        record.sequence
                     }
+                };
+                if sequence < seen {
+                    next = log.next().await;
+                    continue;
                 }
                 if machine.is_finished() {
                     return Some((Ok(JobProgress::of(&job, &machine)), None));

@@ -210,17 +210,22 @@ impl<'a> Driver<'a> {
             }
         }
         if over {
-            self.end().await?;
+            // A job that was retried meanwhile has been put on the queue again, for another coordinator or this one.
+            if self.machine.is_finished() {
+                self.end().await?;
+            }
             return Ok(true);
         }
+        let life = self.machine.life();
         if let Some(outcome) = finish {
             return self
-                .append("finished", Event::Finished(outcome))
+                .append("finished", Event::Finished { life, outcome })
                 .await
                 .map(|()| false);
         }
         if std::mem::take(&mut self.deadline_rang) {
-            self.append("deadline", Event::DeadlineReached).await?;
+            self.append("deadline", Event::DeadlineReached { life })
+                .await?;
         }
         self.publish_due().await?;
         Ok(false)
@@ -289,7 +294,8 @@ impl<'a> Driver<'a> {
             }
             Err(failure) => {
                 info!(reason = failure.message, "the job cannot be planned");
-                Event::PlanFailed(failure)
+                let life = self.machine.life();
+                Event::PlanFailed { life, failure }
             }
         };
         self.append("planned", event).await
@@ -349,30 +355,24 @@ impl<'a> Driver<'a> {
         Ok(self.broker.append(self.job, None, payload).await?)
     }
 
-    /// Returns which life of the job this is.
-    fn seed(&self) -> u64 {
-        self.machine
-            .submission()
-            .map_or(0, |submission| submission.seed)
-    }
-
     async fn append(&self, what: &str, event: Event) -> Result<(), Error> {
         let payload = wire::encode(&LogEntry {
             events: vec![event],
         })?;
-        let id = format!("{}.{:x}.{what}", self.job, self.seed());
+        let id = format!("{}.{:x}.{what}", self.job, self.machine.seed());
         Ok(self.broker.append(self.job, Some(id), payload).await?)
     }
 
     /// Does what follows from the end of a job.
     async fn end(&mut self) -> Result<(), Error> {
+        let outcome = self.machine.outcome().cloned();
         self.broker
             .signal(Signal::Release {
                 job: self.job.clone(),
-                seed: self.seed(),
+                seed: self.machine.seed(),
+                keep: matches!(outcome, Some(Outcome::Failed { .. })),
             })
             .await?;
-        let outcome = self.machine.outcome().cloned();
         match &outcome {
             Some(Outcome::Succeeded) => info!("the job succeeded"),
             Some(Outcome::Failed { failure, .. }) => {

@@ -36,7 +36,7 @@ pub(crate) async fn task_message(
         return Ok(None);
     };
     let inputs = place_inputs(job, broker, inputs, (task, attempt)).await?;
-    let seed = machine.submission().map_or(0, |submission| submission.seed);
+    let seed = machine.seed();
     let message = message((job, seed), spec, stage, (task, attempt), inputs)?;
     Ok(Some(Message {
         // Ids are remembered for minutes: the seed keeps a job apart from a forgotten one of its id.

@@ -512,6 +512,47 @@ async fn a_full_store_says_so_and_keeps_what_it_has(rig: Rig) {
     rig.close().await;
 }
 
+/// 16 MiB in all, partitions of 4 MB: three of a failed job, and then two of another.
+async fn what_is_kept_for_a_retry_makes_way_for_others(rig: Rig) {
+    let rows = 500_000;
+    for partition in 0..3 {
+        rig.write(&key("failed", 1, partition), &[numbers(0, rows)]);
+    }
+    let failed = JobId::new("failed").unwrap();
+    rig.store.keep(failed.clone());
+    rig.write(&key("other", 1, 0), &[numbers(0, rows)]);
+    // There was room: nothing made way yet.
+    assert_eq!(
+        counted(&rig.read(&key("failed", 1, 2)).await.unwrap()),
+        rows
+    );
+    // Run again, the job's partitions stand as those of any other.
+    rig.store.resume(&failed);
+    let schema = numbers(0, 1).schema();
+    let mut writer = rig.store.writer(key("other", 1, 1), schema).unwrap();
+    let full = writer.write(&numbers(0, rows)).unwrap_err();
+    assert!(matches!(full, Error::Full { .. }), "{full}");
+    drop(writer);
+    rig.store.keep(failed);
+    // A reader lets go of what it read a little after its end.
+    let deadline = Instant::now() + Duration::from_secs(10);
+    loop {
+        let schema = numbers(0, 1).schema();
+        let mut writer = rig.store.writer(key("other", 1, 1), schema).unwrap();
+        match writer.write(&numbers(0, rows)) {
+            Ok(()) => break writer.finish().map(drop).unwrap(),
+            Err(error) => assert!(Instant::now() < deadline, "{error}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    rig.expect_lost(&key("failed", 1, 0)).await;
+    for partition in 0..2 {
+        let read = rig.read(&key("other", 1, partition)).await.unwrap();
+        assert_eq!(counted(&read), rows);
+    }
+    rig.close().await;
+}
+
 async fn a_partition_is_written_once(rig: Rig) {
     let schema = numbers(0, 1).schema();
     let mut first = rig.store.writer(key("j", 1, 0), schema.clone()).unwrap();
@@ -691,6 +732,7 @@ conformance! {
     what_is_released_is_lost_and_its_bytes_are_free(32 << 20, super::DISK);
     a_reader_finishes_what_is_released_meanwhile(16 << 20, super::DISK);
     a_full_store_says_so_and_keeps_what_it_has(8 << 20, 8 << 20);
+    what_is_kept_for_a_retry_makes_way_for_others(8 << 20, 8 << 20);
     a_partition_is_written_once(super::MEMORY, super::DISK);
     a_byte_that_changed_on_disk_is_found(0, super::DISK);
     a_file_that_is_cut_or_gone_is_lost(0, super::DISK);

@@ -18,14 +18,15 @@ pub enum Command {
         /// The earliest moment.
         not_before: Timestamp,
     },
-    /// Append `DeadlineReached` at this moment, unless the job has ended by then.
+    /// Append `DeadlineReached` for this life at this moment, unless it has ended by then.
     WatchDeadline {
         /// The moment.
         at: Timestamp,
     },
-    /// Append `Finished` with this outcome; in a box, since there is one in a job, and thousands of the others.
+    /// Append `Finished` for this life with this outcome; in a box, since there is one in a life, and thousands of
+    /// the others.
     Finish(Box<Outcome>),
-    /// Tell all workers to drop the job's partitions and to stop its running tasks.
+    /// Tell all workers to stop the job's running tasks, and to drop its partitions, or to keep those of a failed job.
     Release,
 }
 

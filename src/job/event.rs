@@ -25,8 +25,8 @@ pub struct Submission {
     pub title: String,
     /// How to run it.
     pub options: JobOptions,
-    /// Seeds the jitter of retries; drawn at random, so it also tells two lives of one id apart: a job that was
-    /// forgotten, and a later one under its id.
+    /// Seeds the jitter of retries; drawn at random, so it also tells two jobs of one id apart: one that was
+    /// forgotten, and a later one.
     pub seed: u64,
 }
 
@@ -104,7 +104,12 @@ pub enum Event {
         plan: Payload,
     },
     /// It cannot be planned.
-    PlanFailed(Failure),
+    PlanFailed {
+        /// Which life of the job was to be planned.
+        life: u32,
+        /// Why.
+        failure: Failure,
+    },
     /// The cluster now has this many slots; the window of published tasks follows.
     Capacity {
         /// Slots of all live workers.
@@ -124,7 +129,21 @@ pub enum Event {
     /// Somebody asked to cancel the job.
     CancelRequested,
     /// The job's deadline passed.
-    DeadlineReached,
-    /// The job ended; only the first end counts.
-    Finished(Outcome),
+    DeadlineReached {
+        /// Which life of the job it ends.
+        life: u32,
+    },
+    /// The job ended; only the first end of each life counts.
+    Finished {
+        /// Which life of the job ended.
+        life: u32,
+        /// How.
+        outcome: Outcome,
+    },
+    /// Somebody asked to run again what did not succeed, after the job failed or was cancelled: a new life of the
+    /// job begins. What a coordinator of an earlier life still says of its end is not about this one.
+    Retried {
+        /// The life that begins: the number of times the job was retried.
+        life: u32,
+    },
 }

@@ -58,8 +58,10 @@ pub struct Progress {
     pub planned_at: Option<Timestamp>,
     /// When its end was recorded.
     pub finished_at: Option<Timestamp>,
-    /// How it ended, once that is recorded.
+    /// How it ended, once that is recorded; after a retry, how the last life of it did.
     pub outcome: Option<Outcome>,
+    /// How often it was retried.
+    pub retries: u32,
     /// Its stages, in the order of the plan.
     pub stages: Vec<StageProgress>,
 }

@@ -46,7 +46,7 @@ impl LogEntry {
 pub struct TaskMessage {
     /// The job.
     pub job: JobId,
-    /// Which life of it: the seed of its submission.
+    /// Which life of it: see [`JobMachine::seed`].
     pub seed: u64,
     /// The task.
     pub task: TaskId,

@@ -11,7 +11,7 @@ use super::execute;
 use super::lease::Held;
 use super::places::Place;
 use super::report::Report;
-use super::run::Shared;
+use super::run::{Released, Shared};
 use crate::broker::{DeadLetter, Delivery, Settle};
 use crate::ids::{ExecutionId, JobId, TaskId};
 use crate::job::failure::chain;
@@ -44,6 +44,7 @@ impl Shared {
         if delivery.deliveries > self.service.config.deliveries_max {
             return self.poison(&delivery, message, held, place).await;
         }
+        self.service.ports.store.resume(&message.job);
         let cancelled = Arc::new(AtomicBool::new(false));
         let execution = ExecutionId(rand::random());
         let span = info_span!(
@@ -76,7 +77,10 @@ impl Shared {
                 .await;
         };
         if cancelled.load(Ordering::Relaxed) && self.is_released(&life) {
-            self.service.ports.store.release(&job);
+            self.service
+                .ports
+                .store
+                .release_execution(&job, task, execution);
             return self.drop_ended(&held).await;
         }
         self.service.activity.count(result.is_ok());
@@ -277,28 +281,39 @@ impl Shared {
         self.settle(held, Settle::Drop { reason }).await;
     }
 
-    fn is_released(&self, life: &(JobId, u64)) -> bool {
+    fn is_released(&self, (job, seed): &(JobId, u64)) -> bool {
         self.released
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .contains(life)
+            .iter()
+            .any(|life| life.job == *job && life.seed == *seed)
     }
 
-    pub(super) fn release(&self, job: JobId, seed: u64) {
+    /// Stops what runs of a job that has ended, and drops its partitions, or keeps them for a retry.
+    pub(super) fn release(&self, ended: Released) {
+        let (job, keep) = (ended.job.clone(), ended.kept);
         // Noted first: a task that is told to stop looks whether its job has ended.
         {
-            let life = (job.clone(), seed);
             let mut released = self.released.lock().unwrap_or_else(PoisonError::into_inner);
-            if released.contains(&life) {
-                return;
+            let same = |life: &&mut Released| life.job == job && life.seed == ended.seed;
+            match released.iter_mut().find(same) {
+                // Said again: but what was kept may be forgotten by now.
+                Some(life) if keep || !life.kept => return,
+                Some(life) => life.kept = false,
+                None => {
+                    if released.len() >= RELEASED_MAX {
+                        released.pop_front();
+                    }
+                    released.push_back(ended);
+                }
             }
-            if released.len() >= RELEASED_MAX {
-                released.pop_front();
-            }
-            released.push_back(life);
         }
         self.service.activity.cancel(&job);
-        self.service.ports.store.release(&job);
+        if keep {
+            self.service.ports.store.keep(job);
+        } else {
+            self.service.ports.store.release(&job);
+        }
     }
 }
 

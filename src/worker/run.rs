@@ -54,7 +54,17 @@ pub(super) struct Shared {
     pub(super) leases: Leases,
     pub(super) places: Arc<Places>,
     pub(super) reports: mpsc::Sender<Report>,
-    pub(super) released: Mutex<VecDeque<(JobId, u64)>>,
+    pub(super) released: Mutex<VecDeque<Released>>,
+}
+
+/// A life of a job that has ended.
+#[derive(Debug)]
+pub(super) struct Released {
+    pub(super) job: JobId,
+    /// Which life of it.
+    pub(super) seed: u64,
+    /// Whether its partitions stay for a retry.
+    pub(super) kept: bool,
 }
 
 impl TaskService {
@@ -190,7 +200,9 @@ impl Shared {
                 tokio::select! {
                     () = ended.cancelled() => return,
                     signal = signals.next() => match signal {
-                        Some(Signal::Release { job, seed }) => self.release(job, seed),
+                        Some(Signal::Release { job, seed, keep }) => {
+                            self.release(Released { job, seed, kept: keep });
+                        }
                         Some(Signal::Drain(worker)) if worker == self.service.me.id => {
                             info!("asked to drain");
                             drain.cancel();

@@ -26,6 +26,8 @@ mod nats;
 #[cfg(test)]
 mod ranges;
 #[cfg(test)]
+mod retry;
+#[cfg(test)]
 #[path = "../shared/mod.rs"]
 mod shared;
 #[cfg(test)]

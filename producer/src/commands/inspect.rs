@@ -56,6 +56,20 @@ pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError>
     Ok(())
 }
 
+pub(crate) async fn retry(job: &JobId, watch: bool, global: &Global) -> Result<(), CliError> {
+    let client = global.connect().await?;
+    let progress = client.retry(job).await?;
+    if !global.quiet && !global.json {
+        let (done, all) = progress.tasks();
+        eprintln!("job {job} goes on: {done} of {all} tasks are done");
+    }
+    if !watch {
+        return Ok(());
+    }
+    let ended = progress::follow(&client, job, global).await?;
+    CliError::of_outcome(ended.outcome.as_ref())
+}
+
 pub(crate) async fn workers(global: &Global) -> Result<(), CliError> {
     let workers = global.connect().await?.workers().await?;
     if global.json {

@@ -25,6 +25,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
             results::results(&job, output.as_deref(), &global).await
         }
         Command::Cancel { job } => inspect::cancel(&job, &global).await,
+        Command::Retry { job, watch } => inspect::retry(&job, watch, &global).await,
         Command::Forget { job } => Ok(global.connect().await?.forget(&job).await?),
         Command::Workers => inspect::workers(&global).await,
         Command::Drain { worker, wait } => inspect::drain(&worker, wait, &global).await,

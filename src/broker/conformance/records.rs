@@ -284,6 +284,7 @@ pub(super) async fn signals_reach_all_who_listen(lab: &Lab) {
     let early = Signal::Release {
         job: job("nobody-listens"),
         seed: 1,
+        keep: false,
     };
     sender.signal(early.clone()).await.unwrap();
     let mut listeners = [one.signals().await.unwrap(), two.signals().await.unwrap()];
@@ -291,6 +292,7 @@ pub(super) async fn signals_reach_all_who_listen(lab: &Lab) {
         Signal::Release {
             job: job("a"),
             seed: 1,
+            keep: true,
         },
         Signal::Drain(worker("w")),
     ];

@@ -5,6 +5,7 @@
 //! released, and a partition (or the rest of one) that finds memory full goes to a file, of which each run of a
 //! task has one, however many partitions it writes. The other way, to move the oldest out, would write bytes that
 //! are often about to be released, and would make a writer wait for the moving of somebody else's partition.
+//! When the disk is full as well, partitions make way that are only kept in case their job is retried: the job first kept goes first.
 //!
 //! [`writer`] is the way in for one partition and [`shuffle`] for all of a run, both over `run`; [`partition`]
 //! is the way out. The store does not know the network.
@@ -17,7 +18,7 @@ mod run;
 pub mod shuffle;
 pub mod writer;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -78,6 +79,8 @@ pub struct StoreUsage {
 #[derive(Debug)]
 pub struct PartitionStore {
     partitions: Mutex<BTreeMap<PartitionKey, Arc<StoredPartition>>>,
+    /// Jobs that have failed, whose partitions make way for others.
+    kept: Mutex<VecDeque<JobId>>,
     memory: Arc<Budget>,
     disk: Arc<Budget>,
     max_age: Duration,
@@ -94,6 +97,7 @@ impl PartitionStore {
     pub fn new(config: StoreConfig) -> Result<Arc<Self>, Error> {
         Ok(Arc::new(Self {
             partitions: Mutex::default(),
+            kept: Mutex::default(),
             memory: Budget::new(config.memory_bytes),
             disk: Budget::new(config.disk_bytes),
             max_age: config.max_age,
@@ -139,7 +143,7 @@ impl PartitionStore {
     /// # Errors
     /// [`Error::Full`] when partitions and spilled rows together would pass the limit.
     pub fn take_disk(&self, bytes: u64) -> Result<(), Error> {
-        match self.disk.take(bytes) {
+        match self.make_way(|| self.disk.take(bytes)) {
             true => Ok(()),
             false => Err(self.full(bytes)),
         }
@@ -166,8 +170,37 @@ impl PartitionStore {
         Some(partition)
     }
 
+    /// Keeps the partitions of a job only until nothing else fits any more: it may be retried.
+    pub fn keep(&self, job: JobId) {
+        if self.holds_any_of(&job) {
+            let mut kept = self.lock_kept();
+            kept.retain(|other| *other != job);
+            kept.push_back(job);
+        }
+    }
+
+    /// Keeps the partitions of a job as those of any other again: it runs.
+    pub fn resume(&self, job: &JobId) {
+        self.lock_kept().retain(|kept| kept != job);
+    }
+
+    /// Takes room on the disk; while there is none, drops what is only kept for a retry. Says whether it fitted.
+    fn make_way(&self, mut take: impl FnMut() -> bool) -> bool {
+        loop {
+            if take() {
+                return true;
+            }
+            let Some(job) = self.lock_kept().pop_front() else {
+                return false;
+            };
+            let partitions = self.release(&job);
+            debug!(%job, partitions, "the partitions of a failed job made way");
+        }
+    }
+
     /// Drops the partitions of a job; returns how many. Who reads one now reads it to its end.
     pub fn release(&self, job: &JobId) -> usize {
+        self.resume(job);
         let from = first_key(job, TaskId::default(), ExecutionId(0));
         self.remove(&from, |key| key.job == *job)
     }
@@ -192,7 +225,17 @@ impl PartitionStore {
                 now_ms.saturating_sub(used_ms) > max_age_ms
             })
             .collect();
+        self.lock_kept().retain(|job| self.holds_any_of(job));
         expired.len()
+    }
+
+    fn holds_any_of(&self, job: &JobId) -> bool {
+        let from = first_key(job, TaskId::default(), ExecutionId(0));
+        let partitions = self.lock();
+        partitions
+            .range(&from..)
+            .next()
+            .is_some_and(|(key, _)| key.job == *job)
     }
 
     /// Says how much is held now.
@@ -247,6 +290,10 @@ impl PartitionStore {
 
     fn now_ms(&self) -> u64 {
         millis(self.started.elapsed())
+    }
+
+    fn lock_kept(&self) -> MutexGuard<'_, VecDeque<JobId>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A panic under this lock cannot leave the map half changed.

@@ -152,7 +152,7 @@ fn put_on_disk(
             disk.insert(DiskWriter::create(path, store.disk.empty())?)
         }
     };
-    if !disk.reserve(needed_bytes) {
+    if !store.make_way(|| disk.reserve(needed_bytes)) {
         return Err(store.full(needed_bytes));
     }
     disk.write(frame)

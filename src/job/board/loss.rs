@@ -53,6 +53,18 @@ impl Board {
             .is_some_and(|stage| stage.inputs.contains(&input))
     }
 
+    /// Takes back every winner that somebody still needs. From the last stage to the first: losing one may make the
+    /// stages before it needed again.
+    pub(super) fn lose_needed(&mut self) {
+        let count = u32::try_from(self.stages.len()).unwrap_or(u32::MAX);
+        for number in (0..count).rev().map(StageId) {
+            if self.is_needed(number) {
+                self.lose_where(number, |_, _| true);
+            }
+            self.settle();
+        }
+    }
+
     /// Takes back every needed winner on a worker that was found without its partitions.
     pub(super) fn lose_all_of(&mut self, worker: u32) {
         let count = u32::try_from(self.stages.len()).unwrap_or(u32::MAX);

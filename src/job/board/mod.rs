@@ -115,6 +115,19 @@ impl Board {
         }
     }
 
+    /// Asks for all that has no winner again, each with its next attempt and a clean record. `dropped` says that the
+    /// partitions of the job are gone: what is still to be read is made again. The board was closed before.
+    pub(super) fn reopen(&mut self, dropped: bool) {
+        self.exceptions = BTreeMap::new();
+        for stage in &mut self.stages {
+            stage.reopen();
+        }
+        self.settle();
+        if dropped {
+            self.lose_needed();
+        }
+    }
+
     /// Returns the run whose result stands for a task.
     pub(super) fn winner(&self, task: TaskId) -> Option<(&WorkerRef, ExecutionId)> {
         let (worker, execution) = self.task(task)?.winner()?;

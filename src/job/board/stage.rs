@@ -124,6 +124,18 @@ impl Stage {
         self.due = 0;
     }
 
+    /// Turns every task without a winner to its next attempt; no task keeps a charge.
+    pub(super) fn reopen(&mut self) {
+        for (index, task) in (0..).zip(&mut self.tasks) {
+            task.charged = 0;
+            if task.winner().is_none() {
+                task.wait_again();
+                self.again.insert(index);
+                self.retried += 1;
+            }
+        }
+    }
+
     /// Returns what a person may know of it.
     pub(super) fn progress(&self, name: &str) -> StageProgress {
         StageProgress {

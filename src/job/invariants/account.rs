@@ -14,6 +14,8 @@ type Winners = Vec<Vec<Option<(WorkerRef, ExecutionId)>>>;
 pub(in crate::job) struct Witness {
     pub(super) options: JobOptions,
     pub(super) submitted_at: Option<Timestamp>,
+    /// How often the job was retried.
+    pub(super) life: u32,
     pub(super) shapes: Vec<StageShape>,
     /// The standing winners, as the machine says.
     pub(super) winners: Winners,
@@ -51,10 +53,11 @@ impl Witness {
                     .collect();
             }
             Event::Capacity { slots } if self.decided.is_none() => self.slots = *slots,
+            // Who is lost after the decision is told again when the job is retried.
             Event::WorkerLost {
                 worker,
                 incarnation,
-            } => {
+            } if self.decided.is_none() => {
                 self.lost.insert((worker.clone(), *incarnation));
             }
             Event::TaskSucceeded(success) => {
@@ -62,9 +65,29 @@ impl Witness {
                 self.ran_well.insert(run, success.worker.clone());
             }
             Event::CancelRequested => self.cancel_seen = true,
-            Event::DeadlineReached => self.deadline_seen = true,
+            Event::DeadlineReached { life } if *life == self.life => self.deadline_seen = true,
             _ => {}
         }
+    }
+
+    /// Begins the next life of a job that did not end well, if that is what the event says; returns whether its
+    /// partitions were dropped before.
+    pub(super) fn note_retry(&mut self, event: &Event) -> Option<bool> {
+        let Event::Retried { life } = event else {
+            return None;
+        };
+        let ended = self.finished.as_ref()?;
+        let next = *life == self.life + 1 && self.submitted_at.is_some();
+        if !next || *ended == Outcome::Succeeded {
+            return None;
+        }
+        let dropped = *ended == Outcome::Cancelled;
+        self.life = *life;
+        (self.finished, self.decided) = (None, None);
+        (self.cancel_seen, self.deadline_seen) = (false, false);
+        self.asked.clear();
+        self.charged.clear();
+        Some(dropped)
     }
 
     pub(super) fn note_winners(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {

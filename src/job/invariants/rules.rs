@@ -15,6 +15,7 @@ impl Witness {
         commands: &[Command],
         machine: &JobMachine,
     ) -> Result<(), Violation> {
+        let retried = self.note_retry(event);
         if self.the_first_end_stands(event, commands, machine)? {
             return Ok(());
         }
@@ -23,7 +24,10 @@ impl Witness {
         self.note(at, event, machine);
         let moved = matches!(
             event,
-            Event::TaskSucceeded(_) | Event::TaskFailed(_) | Event::WorkerLost { .. }
+            Event::TaskSucceeded(_)
+                | Event::TaskFailed(_)
+                | Event::WorkerLost { .. }
+                | Event::Retried { .. }
         );
         if moved {
             let missed = self.missed_winner(event, &settled_before);
@@ -33,11 +37,16 @@ impl Witness {
             hold("a lost input is made again", made_again, || {
                 format!("{missed:?} still stands after {event:?}")
             })?;
-            let may_lose = missed.is_some() || matches!(event, Event::WorkerLost { .. });
+            let may_lose = missed.is_some()
+                || retried == Some(true)
+                || matches!(event, Event::WorkerLost { .. });
             let fewer = self.standing() < stood;
             hold("winners are lost for a cause", may_lose || !fewer, || {
                 format!("{event:?} took winners")
             })?;
+            if retried == Some(true) {
+                self.nothing_dropped_is_needed()?;
+            }
             self.winners_come_from_the_log()?;
             self.needed_winners_are_on_lives_not_known_lost()?;
         }
@@ -61,7 +70,7 @@ impl Witness {
         progress_adds_up(machine)
     }
 
-    /// After the end nothing is asked; at the end, one release; returns whether the job has ended.
+    /// After the end nothing is asked, but by a retry; at the end, one release; returns whether the job has ended.
     fn the_first_end_stands(
         &mut self,
         event: &Event,
@@ -70,11 +79,14 @@ impl Witness {
     ) -> Result<bool, Violation> {
         let name = "the first end stands";
         if self.finished.is_none() {
-            let Event::Finished(outcome) = event else {
-                hold(name, !machine.is_finished(), || {
-                    "ended without an end in the log".to_owned()
-                })?;
-                return Ok(false);
+            let outcome = match event {
+                Event::Finished { life, outcome } if *life == self.life => outcome,
+                _ => {
+                    hold(name, !machine.is_finished(), || {
+                        format!("ended by {event:?} in life {}", self.life)
+                    })?;
+                    return Ok(false);
+                }
             };
             self.finished = Some(outcome.clone());
             let released = commands == [Command::Release];
@@ -108,6 +120,19 @@ impl Witness {
                     format!("{task} is won by {run} on {worker}, the log says {logged:?}")
                 })?;
             }
+        }
+        Ok(())
+    }
+
+    /// A cancelled job's partitions are dropped: when it is retried, what is still to be read is made again.
+    fn nothing_dropped_is_needed(&self) -> Result<(), Violation> {
+        let settled = self.settled();
+        for (number, winners) in self.winners.iter().enumerate() {
+            let needed = self.readers(number).any(|reader| !settled[reader]);
+            let stands = winners.iter().any(Option::is_some);
+            hold("what was dropped is made again", !needed || !stands, || {
+                format!("stage {number} is read and was dropped")
+            })?;
         }
         Ok(())
     }

@@ -2,9 +2,10 @@
 //!
 //! How a shell uses it: replay the whole log, ignore the commands that come of it, carry out
 //! [`JobMachine::outstanding`]; then follow the log and carry out what each event gives. Every command may
-//! be carried out twice, and none may be skipped but one: a `Publish` of a task of which some input has no
-//! winner at the moment in which its message is made (it waited out a backoff, and a worker died meanwhile).
-//! The machine asks for it again when the inputs stand.
+//! be carried out twice, and none may be skipped but two: a `Publish` of a task of which some input has no
+//! winner at the moment in which its message is made (it waited out a backoff, and a worker died meanwhile): the
+//! machine asks for it again when the inputs stand; and the `Release` of a life of the job that is over when the
+//! next one has begun by then. A shell drives one life: it ends with that `Release`, and another one is called.
 
 #[cfg(test)]
 mod tests;
@@ -30,6 +31,10 @@ use crate::time::Timestamp;
 pub struct JobMachine {
     submission: Option<Submission>,
     submitted_at: Option<Timestamp>,
+    /// How often the job was retried.
+    life: u32,
+    /// When this life began: the deadline counts from here.
+    begun_at: Option<Timestamp>,
     slots: u32,
     /// Lives of workers that ended before there was a plan; each tells something only then.
     lost_before_plan: BTreeSet<(WorkerId, Incarnation)>,
@@ -53,13 +58,19 @@ impl JobMachine {
 
     /// Folds the next event of the log, recorded at `at`; returns what is to be done now.
     ///
-    /// Costs O(log n) for what a task says, and O(n) for a lost worker. The first end in the log stands; events
-    /// after it, and events that come too early or again, change nothing.
+    /// Costs O(log n) for what a task says, and O(n) for a lost worker or a retry. The first end in the log stands,
+    /// until the job is retried; other events after it, and events that come too early or again, change nothing.
     pub fn apply(&mut self, at: Timestamp, event: &Event) -> Vec<Command> {
         if self.outcome.is_some() {
-            return Vec::new();
+            return match event {
+                Event::Retried { life } => self.retry(at, *life),
+                _ => Vec::new(),
+            };
         }
-        if let Event::Finished(outcome) = event {
+        if let Event::Finished { life, outcome } = event {
+            if *life != self.life {
+                return Vec::new();
+            }
             self.close();
             self.outcome = Some(outcome.clone());
             self.finished_at = Some(at);
@@ -69,10 +80,18 @@ impl JobMachine {
             return Vec::new();
         }
         let mut commands = Vec::new();
-        match self
-            .fold(at, event, &mut commands)
-            .or_else(|| self.success())
-        {
+        let decided = self.fold(at, event, &mut commands);
+        self.decide(at, decided, commands)
+    }
+
+    /// Adds what follows from an event: the end of the job when that is certain, else more tasks.
+    fn decide(
+        &mut self,
+        at: Timestamp,
+        decided: Option<Outcome>,
+        mut commands: Vec<Command>,
+    ) -> Vec<Command> {
+        match decided.or_else(|| self.success()) {
             Some(outcome) => {
                 self.close();
                 self.decided = Some(outcome.clone());
@@ -103,7 +122,7 @@ impl JobMachine {
                 None
             }
             Event::Planned { stages, plan } => self.planned(at, stages, plan),
-            Event::PlanFailed(failure) => self.plan_failed(failure),
+            Event::PlanFailed { life, failure } => self.plan_failed(*life, failure),
             Event::Capacity { slots } => {
                 self.slots = *slots;
                 if let Some(board) = &mut self.board {
@@ -127,13 +146,39 @@ impl JobMachine {
                 None
             }
             Event::CancelRequested => Some(Outcome::Cancelled),
-            Event::DeadlineReached => {
+            Event::DeadlineReached { life } => {
                 let limit_ms = self.submission.as_ref()?.options.deadline_ms?;
-                Some(failed(None, &Error::Deadline { limit_ms }))
+                (*life == self.life).then(|| failed(None, &Error::Deadline { limit_ms }))
             }
             // Folded by the caller, whether or not the job is decided.
-            Event::Finished(_) => None,
+            Event::Finished { .. } => None,
+            // There is nothing to retry before the end.
+            Event::Retried { .. } => None,
         }
+    }
+
+    /// Begins the next life of a job that ended otherwise than well: what succeeded stands, but for what a
+    /// cancelled job had in partitions, which are gone.
+    fn retry(&mut self, at: Timestamp, life: u32) -> Vec<Command> {
+        let dropped = match &self.outcome {
+            Some(Outcome::Failed { .. }) => false,
+            Some(Outcome::Cancelled) => true,
+            Some(Outcome::Succeeded) | None => return Vec::new(),
+        };
+        if self.submission.is_none() || self.life.checked_add(1) != Some(life) {
+            return Vec::new();
+        }
+        self.life = life;
+        self.begun_at = Some(at);
+        self.decided = None;
+        self.outcome = None;
+        self.finished_at = None;
+        let mut commands: Vec<Command> = self.watch_deadline().into_iter().collect();
+        match &mut self.board {
+            None => commands.push(Command::Plan),
+            Some(board) => board.reopen(dropped),
+        }
+        self.decide(at, None, commands)
     }
 
     fn submit(&mut self, at: Timestamp, submission: &Submission, commands: &mut Vec<Command>) {
@@ -142,6 +187,7 @@ impl JobMachine {
         }
         self.submission = Some(submission.clone());
         self.submitted_at = Some(at);
+        self.begun_at = Some(at);
         commands.push(Command::Plan);
         commands.extend(self.watch_deadline());
     }
@@ -173,8 +219,8 @@ impl JobMachine {
         }
     }
 
-    fn plan_failed(&self, failure: &Failure) -> Option<Outcome> {
-        let waits_for_plan = self.submission.is_some() && self.board.is_none();
+    fn plan_failed(&self, life: u32, failure: &Failure) -> Option<Outcome> {
+        let waits_for_plan = self.submission.is_some() && self.board.is_none() && life == self.life;
         waits_for_plan.then(|| Outcome::Failed {
             task: None,
             failure: failure.clone(),
@@ -196,7 +242,7 @@ impl JobMachine {
 
     fn watch_deadline(&self) -> Option<Command> {
         let limit_ms = self.submission.as_ref()?.options.deadline_ms?;
-        let at = self.submitted_at?.after(Duration::from_millis(limit_ms));
+        let at = self.begun_at?.after(Duration::from_millis(limit_ms));
         Some(Command::WatchDeadline { at })
     }
 
@@ -235,6 +281,7 @@ impl JobMachine {
             planned_at: self.planned_at,
             finished_at: self.finished_at,
             outcome: self.outcome.clone(),
+            retries: self.life,
             stages: stages.unwrap_or_default(),
         }
     }
@@ -258,6 +305,22 @@ impl JobMachine {
         self.submission.as_ref()
     }
 
+    /// Returns how often the job was retried: 0 in its first life.
+    #[must_use]
+    pub const fn life(&self) -> u32 {
+        self.life
+    }
+
+    /// Returns what tells this life of the job apart from its other ones, and from a job that was forgotten.
+    #[must_use]
+    pub fn seed(&self) -> u64 {
+        let first = self
+            .submission
+            .as_ref()
+            .map_or(0, |submission| submission.seed);
+        first.wrapping_add(u64::from(self.life))
+    }
+
     /// Returns the encoded plan: the first of the log.
     #[must_use]
     pub const fn plan(&self) -> Option<&Payload> {
@@ -270,7 +333,7 @@ impl JobMachine {
         &self.shapes
     }
 
-    /// Returns how the job ended, once that is recorded.
+    /// Returns how this life of the job ended, once that is recorded.
     #[must_use]
     pub const fn outcome(&self) -> Option<&Outcome> {
         self.outcome.as_ref()

@@ -100,6 +100,27 @@ fn task(stage: u32, index: u32) -> TaskId {
     }
 }
 
+fn plan_failed(life: u32, class: FailureClass) -> Event {
+    let failure = failure(class);
+    Event::PlanFailed { life, failure }
+}
+
+fn finished(life: u32, outcome: Outcome) -> Event {
+    Event::Finished { life, outcome }
+}
+
+fn failed_by(class: FailureClass) -> Outcome {
+    let failure = failure(class);
+    Outcome::Failed {
+        task: None,
+        failure,
+    }
+}
+
+const fn retried(life: u32) -> Event {
+    Event::Retried { life }
+}
+
 /// A worker in its first life.
 fn worker(name: &str) -> WorkerRef {
     WorkerRef {
@@ -179,7 +200,7 @@ fn failure_of(machine: &JobMachine) -> Failure {
 fn the_first_submission_and_the_first_plan_count() {
     let machine = check(&[
         (planned(&[(9, &[])]), ""),
-        (Event::PlanFailed(failure(RETRY)), ""),
+        (plan_failed(0, RETRY), ""),
         (submit(), "plan"),
         (
             submit_with(JobOptions {
@@ -190,12 +211,12 @@ fn the_first_submission_and_the_first_plan_count() {
         ),
         (planned(&[(2, &[])]), "0/0#0 0/1#0"),
         (planned(&[(3, &[])]), ""),
-        (Event::PlanFailed(failure(RETRY)), ""),
-        (Event::DeadlineReached, ""),
+        (plan_failed(0, RETRY), ""),
+        (Event::DeadlineReached { life: 0 }, ""),
         (ok(0, 2, 0, 1, "a"), ""),
         (ok(0, 1, 0, 1, "a"), ""),
         (ok(0, 0, 0, 2, "a"), "succeed"),
-        (Event::Finished(Outcome::Succeeded), "release"),
+        (finished(0, Outcome::Succeeded), "release"),
     ]);
     assert_eq!(machine.stages().len(), 1);
     assert_eq!(machine.submission().unwrap().options.deadline_ms, None);
@@ -229,7 +250,7 @@ fn a_plan_that_cannot_be_made_or_cannot_end_fails_the_job() {
             (planned(&[(1, &[])]), ""),
         ]);
     };
-    fails(Event::PlanFailed(failure(FailureClass::Fatal)), "fail:why");
+    fails(plan_failed(0, FailureClass::Fatal), "fail:why");
     fails(planned(&[(1, &[0])]), "fail:malformed-plan");
     fails(
         planned(&[(1, &[]), (1, &[2]), (1, &[])]),
@@ -579,7 +600,7 @@ fn the_first_decision_stands_and_the_first_recorded_end_counts() {
     let machine = after(&[
         (Event::CancelRequested, "cancel"),
         (ok(0, 0, 0, 1, "a"), ""),
-        (Event::DeadlineReached, ""),
+        (Event::DeadlineReached { life: 0 }, ""),
     ]);
     outstanding(&machine, "cancel");
     assert_eq!(machine.progress().state, JobState::Finishing);
@@ -593,8 +614,8 @@ fn the_first_decision_stands_and_the_first_recorded_end_counts() {
 
     let machine = after(&[
         (Event::CancelRequested, "cancel"),
-        (Event::Finished(Outcome::Cancelled), "release"),
-        (Event::Finished(Outcome::Succeeded), ""),
+        (finished(0, Outcome::Cancelled), "release"),
+        (finished(0, Outcome::Succeeded), ""),
         (submit(), ""),
     ]);
     outstanding(&machine, "release");
@@ -603,8 +624,98 @@ fn the_first_decision_stands_and_the_first_recorded_end_counts() {
     assert_eq!(machine.progress().finished_at, Some(Timestamp(3_000_000)));
 
     // An end that this machine would not have chosen is still the end.
-    let machine = after(&[(Event::Finished(Outcome::Succeeded), "release")]);
+    let machine = after(&[(finished(0, Outcome::Succeeded), "release")]);
     assert!(machine.is_finished());
+}
+
+#[test]
+fn a_retry_runs_what_did_not_succeed_and_nothing_else() {
+    let end = failed_by(FailureClass::Fatal);
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(3, &[]), (1, &[0])]), "0/0#0 0/1#0 0/2#0"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ng(0, 1, 0, RETRY), "0/1#1+"),
+        (retried(1), ""),
+        (ng(0, 1, 1, FailureClass::Fatal), "fail:0/1:why"),
+        (retried(1), ""),
+        (finished(0, end.clone()), "release"),
+        // Not the life that comes next.
+        (retried(0), ""),
+        (retried(2), ""),
+        (retried(1), "0/1#2 0/2#1"),
+        // What coordinators of the first life still say of its end is not about this one.
+        (finished(0, end), ""),
+        (plan_failed(0, FailureClass::Fatal), ""),
+        (ng(0, 1, 1, FailureClass::Fatal), ""),
+        // A run of the first life ends well after all: it counts, and its successor is not needed.
+        (ok(0, 2, 0, 2, "b"), ""),
+        // The task begins with a clean record.
+        (ng(0, 1, 2, RETRY), "0/1#3+"),
+        (ok(0, 1, 3, 3, "b"), "1/0#0"),
+        (ok(1, 0, 0, 4, "b"), "succeed"),
+        (finished(1, Outcome::Succeeded), "release"),
+        // There is nothing left to retry.
+        (retried(2), ""),
+    ]);
+    let progress = machine.progress();
+    assert_eq!(progress.state, JobState::Succeeded);
+    assert_eq!((progress.retries, machine.life()), (1, 1));
+    assert_eq!(machine.seed(), 8);
+    assert_eq!(
+        machine.winner(task(0, 0)),
+        Some((&worker("a"), ExecutionId(1)))
+    );
+}
+
+#[test]
+fn a_retry_of_a_cancelled_job_makes_its_dropped_partitions_again() {
+    check(&[
+        (submit(), "plan"),
+        (
+            planned(&[(1, &[]), (2, &[0]), (1, &[1]), (2, &[])]),
+            "0/0#0 3/0#0 3/1#0",
+        ),
+        (ok(0, 0, 0, 1, "a"), "1/0#0 1/1#0"),
+        (ok(3, 0, 0, 2, "a"), ""),
+        (ok(1, 0, 0, 3, "a"), ""),
+        (Event::CancelRequested, "cancel"),
+        (finished(0, Outcome::Cancelled), "release"),
+        // The results of a last stage are in the log, and stand.
+        (retried(1), "0/0#1 3/1#1"),
+        (ok(0, 0, 1, 4, "a"), "1/0#1 1/1#1"),
+        (ok(1, 0, 1, 5, "a"), ""),
+        (ok(1, 1, 1, 6, "a"), "2/0#0"),
+        (ok(2, 0, 0, 7, "a"), ""),
+        (ok(3, 1, 1, 8, "a"), "succeed"),
+    ]);
+}
+
+#[test]
+fn a_retry_plans_a_job_that_was_not_planned_and_gives_it_its_whole_time() {
+    let deadline = JobOptions {
+        deadline_ms: Some(5_000),
+        ..JobOptions::default()
+    };
+    let end = failed_by(FailureClass::Fatal);
+    let machine = check(&[
+        (submit_with(deadline), "plan watch:5000"),
+        (plan_failed(0, FailureClass::Fatal), "fail:why"),
+        (finished(0, end.clone()), "release"),
+        (retried(1), "watch:8000 plan"),
+        (plan_failed(0, FailureClass::Fatal), ""),
+        (Event::DeadlineReached { life: 0 }, ""),
+        (planned(&[(1, &[])]), "0/0#0"),
+        (Event::DeadlineReached { life: 1 }, "fail:deadline"),
+        (finished(1, end), "release"),
+        (retried(2), "watch:14000 0/0#1"),
+    ]);
+    outstanding(&machine, "watch:14000 0/0#1");
+    // What was never submitted has nothing to retry.
+    check(&[
+        (finished(0, Outcome::Cancelled), "release"),
+        (retried(1), ""),
+    ]);
 }
 
 #[test]
@@ -616,10 +727,10 @@ fn the_deadline_is_watched_and_fails_the_job() {
     let machine = check(&[(submit_with(deadline), "plan watch:5000")]);
     outstanding(&machine, "watch:5000 plan");
     let machine = check(&[
-        (Event::DeadlineReached, ""),
+        (Event::DeadlineReached { life: 0 }, ""),
         (submit_with(deadline), "plan watch:6000"),
         (planned(&[(1, &[])]), "0/0#0"),
-        (Event::DeadlineReached, "fail:deadline"),
+        (Event::DeadlineReached { life: 0 }, "fail:deadline"),
     ]);
     outstanding(&machine, "fail:deadline");
     let failure = failure_of(&machine);

@@ -75,6 +75,11 @@ impl Broker {
         }
     }
 
+    /// Returns when an attempt was last taken as a new message.
+    pub(super) fn published_at(&self, task: TaskId, attempt: Attempt) -> Option<i64> {
+        self.ids.get(&(task, attempt)).copied()
+    }
+
     /// Leases any visible message, in no order; `deliver_twice` leaves it visible to others.
     pub(super) fn pull(
         &mut self,

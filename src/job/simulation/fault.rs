@@ -73,6 +73,18 @@ faults! {
     Cancelled,
     /// The deadline passed.
     Deadline,
+    /// A job that had failed was retried.
+    RetriedFailed,
+    /// A job that was cancelled was retried.
+    RetriedCancelled,
+    /// A retried job succeeded.
+    RetriedSucceeded,
+    /// A coordinator of an earlier life of the job recorded that life's end.
+    StaleEnd,
+    /// A coordinator of an earlier life of the job recorded that the deadline had passed.
+    StaleDeadline,
+    /// A run of an earlier life of the job ended well in a later one.
+    StaleSuccess,
     /// The job could not be planned.
     PlanFailed,
     /// The plan could not end.

@@ -202,7 +202,7 @@ fn spoil(log: &[(Timestamp, Event)], rng: &mut Rng) -> Vec<Event> {
         events.splice(0..0, starts);
     }
     if rng.permille(800) {
-        events.retain(|event| !matches!(event, Event::Finished(_)));
+        events.retain(|event| !matches!(event, Event::Finished { .. }));
     }
     for event in &mut events {
         if rng.permille(100) {

@@ -16,6 +16,8 @@ pub(super) struct Scenario {
     pub(super) coordinators: usize,
     /// When the faults end, in microseconds.
     pub(super) calm_at: i64,
+    /// How often somebody retries the job when it fails or is cancelled.
+    pub(super) retries: u32,
     pub(super) hostility: Hostility,
 }
 
@@ -53,6 +55,11 @@ impl Scenario {
             workers: 1 + rng.index(4),
             coordinators: 1 + rng.index(3),
             calm_at: rng.between(300_000, 2_500_000),
+            retries: if rng.permille(600) {
+                1 + u32::from(rng.permille(300))
+            } else {
+                0
+            },
             hostility: Hostility::draw(rng),
         }
     }

@@ -102,7 +102,9 @@ impl Cluster {
                         Event::TaskSucceeded(success) => {
                             done.insert((success.task.stage.0, success.task.index));
                         }
-                        Event::Finished(outcome) => panic!("no map before the end: {outcome:?}"),
+                        Event::Finished { outcome, .. } => {
+                            panic!("no map before the end: {outcome:?}")
+                        }
                         _ => {}
                     }
                 }

@@ -7,7 +7,7 @@ use super::super::fault::Fault;
 use super::super::worker::SLOTS;
 use super::{Happening, MS, World, injected};
 use crate::ids::{Attempt, StageId, TaskId};
-use crate::job::{Command, Event, FailureClass, JobMachine, Payload};
+use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, Payload};
 
 impl World {
     pub(super) fn coordinator_starts(&mut self, number: usize) {
@@ -52,6 +52,11 @@ impl World {
             commands.extend(it.machine.apply(*at, event));
             it.read += 1;
         }
+        // The job ended and was retried: this coordinator is done, and the new life calls for one.
+        let ended = commands.contains(&Command::Release);
+        if ended && !self.coordinators[number].machine.is_finished() {
+            return self.coordinator_is_called(number);
+        }
         let driving = self
             .coordinators
             .iter()
@@ -78,6 +83,10 @@ impl World {
         }
         if self.coordinators[number].machine.is_finished() {
             self.coordinators[number].done = true;
+            // It heard late of an end that was not the last one.
+            if self.coordinators[number].machine.life() < self.reference.life() {
+                self.coordinator_is_called(number);
+            }
             return;
         }
         let mut later = self.now + self.rng.between(MS, 40 * MS);
@@ -90,6 +99,19 @@ impl World {
             Happening::Step {
                 coordinator: number,
                 life,
+            },
+        );
+    }
+
+    /// The message of a new life of the job reaches a coordinator that has nothing to do with the job any more.
+    pub(super) fn coordinator_is_called(&mut self, number: usize) {
+        self.coordinators[number].up = false;
+        self.coordinators[number].done = false;
+        let later = self.now + self.rng.between(0, 200 * MS);
+        self.at(
+            later,
+            Happening::CoordinatorStarts {
+                coordinator: number,
             },
         );
     }
@@ -109,7 +131,7 @@ impl World {
 
     pub(super) fn carry_out(&mut self, number: usize, command: &Command) {
         match command {
-            Command::Plan => self.plan(),
+            Command::Plan => self.plan(number),
             Command::Publish {
                 task,
                 attempt,
@@ -119,7 +141,8 @@ impl World {
             }
             Command::WatchDeadline { at } if at.0 <= self.now => {
                 if !self.coordinators[number].machine.is_finished() {
-                    self.soon(Event::DeadlineReached);
+                    let life = self.coordinators[number].machine.life();
+                    self.soon(Event::DeadlineReached { life });
                 }
             }
             Command::Publish {
@@ -137,15 +160,19 @@ impl World {
                     },
                 );
             }
-            Command::Finish(outcome) => self.soon(Event::Finished(outcome.as_ref().clone())),
-            Command::Release => self.release(),
+            Command::Finish(outcome) => self.soon(Event::Finished {
+                life: self.coordinators[number].machine.life(),
+                outcome: outcome.as_ref().clone(),
+            }),
+            Command::Release => self.release(number),
         }
     }
 
-    pub(super) fn plan(&mut self) {
+    pub(super) fn plan(&mut self, number: usize) {
         if self.rng.permille(self.hostility.plan_fails) {
             let failure = injected(FailureClass::Fatal, "injected-plan");
-            return self.soon(Event::PlanFailed(failure));
+            let life = self.coordinators[number].machine.life();
+            return self.soon(Event::PlanFailed { life, failure });
         }
         let mut stages = self.stages.clone();
         if self.hostility.plan_malformed {
@@ -196,13 +223,17 @@ impl World {
         }
     }
 
-    /// Tells the workers that the job is over; a signal may be lost.
-    pub(super) fn release(&mut self) {
+    /// Tells the workers that the job is over; a signal may be lost. A failed job's partitions stay for a retry.
+    pub(super) fn release(&mut self, coordinator: usize) {
+        let outcome = self.coordinators[coordinator].machine.outcome();
+        let keep = matches!(outcome, Some(Outcome::Failed { .. }));
         for number in 0..self.workers.len() {
             if !self.workers[number].up || self.rng.permille(300) {
                 continue;
             }
-            self.workers[number].partitions.clear();
+            if !keep {
+                self.workers[number].partitions.clear();
+            }
             let running = std::mem::take(&mut self.workers[number].running);
             for run in running.values() {
                 let failure = injected(FailureClass::Cancelled, "released");

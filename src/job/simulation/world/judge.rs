@@ -37,7 +37,7 @@ impl World {
                 "deadline" => {
                     let due =
                         i64::try_from(self.deadline_ms.unwrap_or(u64::MAX / 4096)).unwrap() * MS;
-                    let late = self.ended_at.is_some_and(|at| at >= due);
+                    let late = self.ended_at.is_some_and(|at| at >= self.begun_at + due);
                     hold("a failure has a cause", late, || {
                         format!("{outcome:?} before {due}")
                     })?;

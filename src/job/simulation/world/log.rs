@@ -2,8 +2,8 @@
 
 use super::super::fault::Fault;
 use super::{Happening, MS, Sender, World};
-use crate::job::Event;
 use crate::job::invariants::{Violation, twice_is_once};
+use crate::job::{Event, Outcome};
 use crate::time::Timestamp;
 
 impl World {
@@ -30,6 +30,7 @@ impl World {
         }
         self.count(&event);
         let at = Timestamp(self.now);
+        let ended = self.reference.outcome().cloned();
         let commands = self.reference.apply(at, &event);
         self.tell(|| format!("log {event:?} gives {commands:?}"));
         self.witness
@@ -38,10 +39,51 @@ impl World {
             twice_is_once(at, &event, &self.reference)?;
         }
         self.broker.log.push((at, event));
-        if self.reference.is_finished() && self.ended_at.is_none() {
-            self.ended_at = Some(self.now);
+        match (ended, self.reference.outcome().cloned()) {
+            (None, Some(outcome)) => self.life_ended(&outcome),
+            (Some(ended), None) => self.life_began(&ended),
+            _ => {}
         }
         Ok(())
+    }
+
+    /// Somebody retries a job that did not end well, before or after all have heard of its end.
+    fn life_ended(&mut self, outcome: &Outcome) {
+        self.ended_at = Some(self.now);
+        let life = self.reference.life() + 1;
+        if *outcome == Outcome::Succeeded {
+            if life > 1 {
+                self.counts.hit(Fault::RetriedSucceeded);
+            }
+            return;
+        }
+        if self.retries_left > 0 {
+            self.retries_left -= 1;
+            let when = self.now + self.rng.between(0, 600 * MS);
+            let event = Event::Retried { life };
+            self.at(
+                when,
+                Happening::Append {
+                    event,
+                    sender: None,
+                },
+            );
+        }
+    }
+
+    /// The job is on the queue of jobs again: who was done with it takes it up.
+    fn life_began(&mut self, ended: &Outcome) {
+        self.ended_at = None;
+        self.begun_at = self.now;
+        self.counts.hit(match ended {
+            Outcome::Cancelled => Fault::RetriedCancelled,
+            _ => Fault::RetriedFailed,
+        });
+        for number in 0..self.coordinators.len() {
+            if self.coordinators[number].done {
+                self.coordinator_is_called(number);
+            }
+        }
     }
 
     pub(super) fn count(&mut self, event: &Event) {
@@ -52,10 +94,15 @@ impl World {
                     self.counts.hit(Fault::PlannedTwice);
                 }
             }
-            Event::PlanFailed(_) => self.counts.hit(Fault::PlanFailed),
+            Event::PlanFailed { .. } => self.counts.hit(Fault::PlanFailed),
             Event::Capacity { .. } => self.counts.hit(Fault::CapacityChanged),
             Event::TaskSucceeded(success) => {
                 let worker = &success.worker;
+                let published = self.broker.published_at(success.task, success.attempt);
+                let stale = published.is_some_and(|at| at < self.begun_at);
+                if stale && self.reference.winner(success.task).is_none() {
+                    self.counts.hit(Fault::StaleSuccess);
+                }
                 if !self.succeeded.insert(success.task) {
                     self.counts.hit(Fault::SecondSuccess);
                 }
@@ -84,8 +131,21 @@ impl World {
                 }
             }
             Event::CancelRequested => self.counts.hit(Fault::Cancelled),
-            Event::DeadlineReached => self.counts.hit(Fault::Deadline),
-            Event::Submitted(_) | Event::TaskFailed(_) | Event::Finished(_) => {}
+            Event::DeadlineReached { life } => {
+                let stale = *life != self.reference.life();
+                self.counts.hit(if stale {
+                    Fault::StaleDeadline
+                } else {
+                    Fault::Deadline
+                });
+            }
+            Event::Finished { life, .. } if *life != self.reference.life() => {
+                self.counts.hit(Fault::StaleEnd);
+            }
+            Event::Submitted(_)
+            | Event::TaskFailed(_)
+            | Event::Finished { .. }
+            | Event::Retried { .. } => {}
         }
     }
 }

@@ -130,6 +130,9 @@ pub(super) struct World {
     lost: BTreeSet<(WorkerId, Incarnation)>,
     plans: u32,
     ended_at: Option<i64>,
+    /// When this life of the job began.
+    begun_at: i64,
+    retries_left: u32,
     counts: Counts,
     trace: bool,
 }
@@ -162,6 +165,8 @@ impl World {
             lost: BTreeSet::new(),
             plans: 0,
             ended_at: None,
+            begun_at: 0,
+            retries_left: scenario.retries,
             counts: Counts::new(),
             trace,
             stages: Vec::new(),
