@@ -462,7 +462,7 @@ async fn a_message_past_the_limit_is_refused_before_it_is_read() {
             data_body: vec![0; usize::try_from(bytes).unwrap()].into(),
             ..messages[0].clone()
         };
-        let reason = lost_within(Duration::from_secs(20), vec![large], Then::End).await;
+        let reason = lost_within(Duration::from_secs(60), vec![large], Then::End).await;
         check(&reason, part);
     }
 }
