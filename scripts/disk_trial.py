@@ -55,7 +55,7 @@ def emptied(folder):
 
 
 def failing(cluster, job, *parts):
-    """Runs a job that must fail with a message that has these parts; returns the message."""
+    """Runs a job that must fail with a message that has these parts; returns the message, and keeps nothing for a retry."""
     id_ = cluster.swath("submit", *job).splitlines()[-1]
     while True:
         status = json.loads(cluster.swath("status", id_, "--json"))
@@ -66,6 +66,7 @@ def failing(cluster, job, *parts):
     message = status["error"]["message"]
     for part in parts:
         check(str(part) in message, f"'{part}' is not in: {message}")
+    cluster.swath("forget", id_)
     return message
 
 

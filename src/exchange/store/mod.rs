@@ -20,7 +20,7 @@ pub mod writer;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -81,6 +81,8 @@ pub struct PartitionStore {
     partitions: Mutex<BTreeMap<PartitionKey, Arc<StoredPartition>>>,
     /// Jobs that have failed, whose partitions make way for others.
     kept: Mutex<VecDeque<JobId>>,
+    /// Whether the disk itself was found full since a job was last kept, whatever the limit says.
+    found_full: AtomicBool,
     memory: Arc<Budget>,
     disk: Arc<Budget>,
     max_age: Duration,
@@ -98,6 +100,7 @@ impl PartitionStore {
         Ok(Arc::new(Self {
             partitions: Mutex::default(),
             kept: Mutex::default(),
+            found_full: AtomicBool::new(false),
             memory: Budget::new(config.memory_bytes),
             disk: Budget::new(config.disk_bytes),
             max_age: config.max_age,
@@ -170,9 +173,11 @@ impl PartitionStore {
         Some(partition)
     }
 
-    /// Keeps the partitions of a job only until nothing else fits any more: it may be retried.
+    /// Keeps the partitions of a job only until nothing else fits any more: it may be retried. After a disk was full, drops them.
     pub fn keep(&self, job: JobId) {
-        if self.holds_any_of(&job) {
+        if self.found_full.swap(false, Ordering::Relaxed) {
+            self.release(&job);
+        } else if self.holds_any_of(&job) {
             let mut kept = self.lock_kept();
             kept.retain(|other| *other != job);
             kept.push_back(job);
@@ -182,6 +187,12 @@ impl PartitionStore {
     /// Keeps the partitions of a job as those of any other again: it runs.
     pub fn resume(&self, job: &JobId) {
         self.lock_kept().retain(|kept| kept != job);
+    }
+
+    /// Notes that the disk itself is full, and drops all that is only kept for a retry: the next try has its room.
+    fn disk_is_full(&self) {
+        self.found_full.store(true, Ordering::Relaxed);
+        self.make_way(|| false);
     }
 
     /// Takes room on the disk; while there is none, drops what is only kept for a retry. Says whether it fitted.
@@ -337,4 +348,38 @@ fn first_key(job: &JobId, task: TaskId, execution: ExecutionId) -> PartitionKey 
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::exchange::conformance::{key, numbers};
+
+    #[test]
+    fn a_full_disk_ends_what_is_only_kept_for_a_retry() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = PartitionStore::new(StoreConfig {
+            dir: folder.path().to_owned(),
+            ..StoreConfig::default()
+        })
+        .unwrap();
+        let write = |job: &str| {
+            let rows = numbers(0, 10);
+            let mut writer = store.writer(key(job, 1, 0), rows.schema()).unwrap();
+            writer.write(&rows).unwrap();
+            writer.finish().unwrap();
+            JobId::new(job).unwrap()
+        };
+        let (earlier, running) = (write("earlier"), write("running"));
+        store.keep(earlier.clone());
+        store.disk_is_full();
+        assert!(!store.holds_any_of(&earlier));
+        assert!(store.holds_any_of(&running));
+        // The job that found it full fails, and leaves its room to others.
+        store.keep(running.clone());
+        assert!(!store.holds_any_of(&running));
+        let later = write("later");
+        store.keep(later.clone());
+        assert!(store.holds_any_of(&later));
+    }
 }

@@ -155,5 +155,9 @@ fn put_on_disk(
     if !store.make_way(|| disk.reserve(needed_bytes)) {
         return Err(store.full(needed_bytes));
     }
-    disk.write(frame)
+    disk.write(frame).inspect_err(|error| {
+        if matches!(error, Error::DiskFull { .. }) {
+            store.disk_is_full();
+        }
+    })
 }
