@@ -22,25 +22,17 @@ import psutil
 import rasterio
 
 import cluster
-from bench_ndvi import GDAL_NDVI, machine
+from bench_ndvi import Cost, GDAL_NDVI, machine
 from cluster import check
 from rasters import strips
 
-COG = ["-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "PREDICTOR=YES", "-co"]
+COG = ["-of", "COG", "-co", "COMPRESS=DEFLATE", "-co", "PREDICTOR=YES"]
 TILED = ["-co", "TILED=YES"]
 FIVE_TERMS = "2.5 * (N - R) / (N + 6 * R - 7.5 * B + 10000) + 0.25 * G / (S + 1)"
 FIVE_TERMS_NUMPY = (
     "2.5*(N.astype(float)-R)/(N.astype(float)+6.0*R-7.5*B+10000)+0.25*G/(S.astype(float)+1)"
 )
 DASK = Path(__file__).with_name("dask_composite.py")
-
-
-class Cost:
-    def __init__(self, wall, cpu, peak_mib):
-        self.wall, self.cpu, self.peak_mib = wall, cpu, peak_mib
-
-    def __add__(self, other):
-        return Cost(self.wall + other.wall, self.cpu + other.cpu, max(self.peak_mib, other.peak_mib))
 
 
 def resident(process):
@@ -83,7 +75,7 @@ def measured(*command):
 
 
 def to_cog(plain, output, threads):
-    cost = measured("gdal_translate", "-q", *COG, f"NUM_THREADS={threads}", plain, output)
+    cost = measured("gdal_translate", "-q", *COG, "-co", f"NUM_THREADS={threads}", plain, output)
     plain.unlink()
     return cost
 
