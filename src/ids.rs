@@ -179,6 +179,72 @@ impl fmt::Display for TaskId {
     }
 }
 
+/// Names a dead letter: `job.stage.index` of a task, or `message.digits` of a message that names none.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum LetterId {
+    /// That of a task.
+    Task(JobId, TaskId),
+    /// That of a message that cannot be read, by a sum of its bytes.
+    Message(u64),
+}
+
+/// Says why a string is not the id of a dead letter.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is not the id of a dead letter; `swath dead list` shows those there are")]
+pub struct NoLetterId(String);
+
+impl LetterId {
+    /// Returns the job of the task, when it is the letter of one.
+    #[must_use]
+    pub const fn job(&self) -> Option<&JobId> {
+        match self {
+            Self::Task(job, _) => Some(job),
+            Self::Message(_) => None,
+        }
+    }
+}
+
+impl fmt::Display for LetterId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Task(job, task) => write!(f, "{job}.{}.{}", task.stage, task.index),
+            Self::Message(sum) => write!(f, "message.{sum:016x}"),
+        }
+    }
+}
+
+impl std::str::FromStr for LetterId {
+    type Err = NoLetterId;
+
+    fn from_str(name: &str) -> Result<Self, NoLetterId> {
+        let parts: Vec<&str> = name.split('.').collect();
+        let id = match parts.as_slice() {
+            [job, stage, index] => (|| {
+                let stage = StageId(stage.parse().ok()?);
+                let index = index.parse().ok()?;
+                Some(Self::Task(JobId::new(job).ok()?, TaskId { stage, index }))
+            })(),
+            ["message", sum] => u64::from_str_radix(sum, 16).ok().map(Self::Message),
+            _ => None,
+        };
+        id.ok_or_else(|| NoLetterId(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for LetterId {
+    type Error = NoLetterId;
+    fn try_from(name: String) -> Result<Self, NoLetterId> {
+        name.parse()
+    }
+}
+
+impl From<LetterId> for String {
+    fn from(id: LetterId) -> Self {
+        id.to_string()
+    }
+}
+
 /// Names one life of one worker and says where its partitions are served.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkerRef {
@@ -217,6 +283,27 @@ mod tests {
         }
         for name in ["a", "A-1_b", &"x".repeat(64)] {
             assert!(JobId::new(name).is_ok(), "{name:?} was refused");
+        }
+    }
+
+    #[test]
+    fn the_id_of_a_letter_is_read_as_it_is_written() {
+        let task = TaskId {
+            stage: StageId(2),
+            index: 70,
+        };
+        for (id, written) in [
+            (
+                LetterId::Task(JobId::new("message").unwrap(), task),
+                "message.2.70",
+            ),
+            (LetterId::Message(0xab), "message.00000000000000ab"),
+        ] {
+            assert_eq!(id.to_string(), written);
+            assert_eq!(written.parse(), Ok(id));
+        }
+        for name in ["", "a", "a.1", "a.1.2.3", "a.1.-2", "*.1.2", "message.xyz"] {
+            assert!(name.parse::<LetterId>().is_err(), "{name:?} was accepted");
         }
     }
 

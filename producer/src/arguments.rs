@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
-use swath::ids::{JobId, WorkerId};
+use swath::ids::{JobId, LetterId, WorkerId};
 use swath::units::parse_bytes;
 
 use crate::job::JobArguments;
@@ -153,8 +153,33 @@ pub(crate) enum Command {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum DeadCommand {
-    /// List the dead letters
+    /// List the dead letters: tasks that used up their attempts by panics or timeouts, killed their workers, or cannot be read
     List,
+    /// Show one, with its tries and its message
+    Show {
+        /// The letter
+        letter: LetterId,
+    },
+    /// Run the tasks again, and all else of their jobs that did not succeed; the jobs must have ended
+    Replay {
+        #[command(flatten)]
+        letters: Letters,
+    },
+    /// Remove letters for good; their jobs can still be retried
+    Purge {
+        #[command(flatten)]
+        letters: Letters,
+    },
+}
+
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Letters {
+    /// The letters
+    pub(crate) letters: Vec<LetterId>,
+    /// All that there are
+    #[arg(long)]
+    pub(crate) all: bool,
 }
 
 #[derive(Debug, Args)]

@@ -82,6 +82,7 @@ struct StageDocument {
     published: u32,
     retried: u64,
     failed: u64,
+    dead: u32,
 }
 
 #[derive(Debug, Serialize)]
@@ -101,6 +102,7 @@ impl From<&JobProgress> for JobDocument {
             published: stage.published,
             retried: stage.retried,
             failed: stage.failed,
+            dead: stage.dead,
         };
         let error = match &job.outcome {
             Some(Outcome::Failed { task, failure }) => Some(ErrorDocument {

@@ -260,11 +260,12 @@ pub(crate) fn print(progress: &JobProgress, as_json: bool) {
                 stage.published.to_string(),
                 stage.retried.to_string(),
                 stage.failed.to_string(),
+                stage.dead.to_string(),
             ]
         })
         .collect();
     crate::output::table(
-        &["STAGE", "DONE", "QUEUED", "RETRIED", "FAILED RUNS"],
+        &["STAGE", "DONE", "QUEUED", "RETRIED", "FAILED RUNS", "DEAD"],
         &rows,
     );
     if progress.is_complete() {

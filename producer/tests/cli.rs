@@ -335,6 +335,64 @@ mod cli {
         cluster.stop().await;
     }
 
+    /// The task panics in its first tries, as many as it has.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_dead_task_is_seen_run_again_and_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let server = NatsServer::start().unwrap();
+        let broker = NatsBroker::connect(NatsConfig::for_url(server.url()))
+            .await
+            .unwrap();
+        let cluster = LocalCluster::start_on(broker, LocalOptions::default())
+            .await
+            .unwrap();
+        let url = server.url();
+        let on_nats = |words: &[&str], code: i32, shown: &[&str]| {
+            let words = [words, &["--nats", &url]].concat();
+            let output = check(dir.path(), &words, code, shown);
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let tries = 4;
+        let params = format!("{{}}\n{{\"times\":{tries},\"kind\":\"panic\"}}\n{{}}\n");
+        let params = params.replace("{}", "{\"times\":0}");
+        std::fs::write(dir.path().join("t.ndjson"), params).unwrap();
+        let queue = [
+            "submit",
+            "tasks",
+            "--operation",
+            "fail",
+            "--params",
+            "t.ndjson",
+        ];
+        on_nats(
+            &[&queue[..], &["--watch", "--id", "q"]].concat(),
+            1,
+            &["swath dead list"],
+        );
+        let list = on_nats(&["dead", "list"], 0, &[]);
+        assert!(list.contains("q.0.1") && list.contains("panic"), "{list}");
+        let letter = on_nats(&["dead", "show", "q.0.1", "--json"], 0, &[]);
+        let letter: serde_json::Value = serde_json::from_str(&letter).unwrap();
+        assert_eq!(letter["tries"].as_array().unwrap().len(), tries);
+        assert_eq!(letter["message"]["params"]["kind"], "panic");
+        let status = on_nats(&["status", "q", "--json"], 0, &[]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["stages"][0]["dead"], 1);
+        on_nats(&["dead", "show", "q.0.2"], 2, &["no dead letter 'q.0.2'"]);
+        on_nats(&["dead", "replay"], 2, &["--all"]);
+        on_nats(&["dead", "replay", "q.0.1"], 0, &["2 of 3 tasks are done"]);
+        on_nats(&["status", "q", "--watch"], 0, &[]);
+        assert_eq!(on_nats(&["dead", "list", "--json"], 0, &[]).trim(), "[]");
+        on_nats(
+            &[&queue[..], &["--watch", "--id", "r"]].concat(),
+            1,
+            &["swath dead list"],
+        );
+        on_nats(&["dead", "purge", "--all"], 0, &[]);
+        assert_eq!(on_nats(&["dead", "list", "--json"], 0, &[]).trim(), "[]");
+        cluster.stop().await;
+    }
+
     #[test]
     fn an_interrupted_job_is_cancelled_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();

@@ -72,5 +72,5 @@ suite! {
         a_worker_record_ends_unless_renewed
         a_withdrawn_worker_is_gone
         signals_reach_all_who_listen
-        dead_letters_are_kept_in_order;
+        dead_letters_are_kept_in_order_until_they_are_removed;
 }

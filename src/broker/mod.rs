@@ -20,7 +20,7 @@ use futures::stream::BoxStream;
 pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
-use crate::ids::{Incarnation, JobId, WorkerId};
+use crate::ids::{Attempt, Incarnation, JobId, LetterId, WorkerId};
 use crate::spec::Priority;
 use crate::time::Timestamp;
 
@@ -76,6 +76,8 @@ pub struct Message {
 /// A message pulled from a queue, leased to the puller until the lease runs out or it is settled.
 #[derive(Debug)]
 pub struct Delivery {
+    /// The id under which it was published; empty when whoever published it gave none.
+    pub id: String,
     /// The message.
     pub payload: Bytes,
     /// How often it was delivered, this time counted: 1 is the first.
@@ -150,19 +152,32 @@ pub enum Signal {
     Drain(WorkerId),
 }
 
-/// A message that can never be done, kept with its cause.
+/// A task that is not tried again, or a message that nobody can read, kept with what happened to it.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct DeadLetter {
-    /// The id under which it was published, or what is known of it.
-    pub id: String,
-    /// The job, when the message could be decoded.
-    pub job: Option<JobId>,
+    /// Names it: another letter of the same name replaces it.
+    pub id: LetterId,
+    /// A stable name of the cause, such as `panic`.
+    pub code: String,
     /// Why it is here.
     pub cause: String,
-    /// How often it was delivered.
-    pub deliveries: u64,
-    /// The message.
+    /// The tries that failed, the oldest first; of very many the last ones.
+    pub tries: Vec<FailedTry>,
+    /// The message; empty when it could not be made any more.
     pub payload: Bytes,
+}
+
+/// A try of a task that failed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct FailedTry {
+    /// When that was recorded.
+    pub at: Timestamp,
+    /// Where it ran.
+    pub worker: WorkerId,
+    /// Which try it was.
+    pub attempt: Attempt,
+    /// Why it failed.
+    pub cause: String,
 }
 
 /// A stream of log records: first those there are, then those to come; it ends only with an error.
@@ -234,11 +249,14 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Listens to signals from now on.
     async fn signals(&self) -> Result<BoxStream<'static, Signal>, Error>;
 
-    /// Keeps a dead letter.
+    /// Keeps a dead letter, in place of an earlier one of its name.
     async fn bury(&self, letter: DeadLetter) -> Result<(), Error>;
 
     /// Lists the dead letters, oldest first.
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error>;
+
+    /// Removes a dead letter; one that is not there is not an error.
+    async fn unbury(&self, id: &LetterId) -> Result<(), Error>;
 }
 
 /// Says what a broker could not do.

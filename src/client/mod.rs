@@ -17,7 +17,7 @@ pub use submit::SubmitOptions;
 pub use watch::JobProgress;
 
 use crate::broker::{self, Broker, DeadLetter, Signal};
-use crate::ids::{JobId, WorkerId};
+use crate::ids::{JobId, LetterId, WorkerId};
 use crate::job::{Event, JobMachine, Payload};
 use crate::spec::{JobSpec, Output};
 use crate::wire::{self, LogEntry, WorkerState};
@@ -185,6 +185,7 @@ impl Client {
             });
         }
         self.broker.forget(job).await?;
+        self.remove_letters(job).await?;
         // What workers may have kept for a retry.
         let release = Signal::Release {
             job: job.clone(),
@@ -202,12 +203,29 @@ impl Client {
         Ok(self.broker.signal(Signal::Drain(worker.clone())).await?)
     }
 
-    /// Lists the dead letters.
+    /// Lists the dead letters, the oldest first.
     ///
     /// # Errors
     /// When the broker fails.
     pub async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
         Ok(self.broker.dead_letters().await?)
+    }
+
+    /// Removes a dead letter for good; its task can still be run again by [`Client::retry`].
+    ///
+    /// # Errors
+    /// When the broker fails.
+    pub async fn purge_letter(&self, id: &LetterId) -> Result<(), Error> {
+        Ok(self.broker.unbury(id).await?)
+    }
+
+    async fn remove_letters(&self, job: &JobId) -> Result<(), Error> {
+        for letter in self.broker.dead_letters().await? {
+            if letter.id.job() == Some(job) {
+                self.broker.unbury(&letter.id).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Returns where a job's output went, or nothing when it has none: a queue's tasks return values.

@@ -13,7 +13,7 @@ impl Client {
     /// The job keeps its id, its plan and its log. Tasks that succeeded before its end was decided stand; partitions
     /// that are gone (of a cancelled job all of them) are made again where somebody still reads them. Attempts and the
     /// deadline count anew. A retry that dies half way, or whose answer was lost, may be asked for again: it is the same
-    /// retry.
+    /// retry. The job's dead letters are removed: their tasks run again.
     ///
     /// # Errors
     /// [`Error::NothingToRetry`] when the job has not ended or has succeeded, [`Error::NoSuchJob`]; when the broker
@@ -30,6 +30,7 @@ impl Client {
                 let id = format!("{:x}.retried", machine.seed());
                 let payload = wire::encode(&entry)?;
                 self.broker.append(job, Some(id), payload).await?;
+                self.remove_letters(job).await?;
                 machine = self.replay(job).await?;
             }
             // It may be that whoever retried it died before the message below.

@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::live::{LiveWorkers, Unseen};
-use super::{Error, plan, publish};
+use super::{Error, letters, plan, publish};
 use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
-use crate::ids::{Attempt, JobId, TaskId};
+use crate::ids::{Attempt, JobId, LetterId, TaskId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
 use crate::partition::hash_key;
@@ -127,6 +127,8 @@ struct Driver<'a> {
     slots_told: u32,
     lost_told: BTreeSet<(crate::ids::WorkerId, crate::ids::Incarnation)>,
     unseen: Unseen,
+    /// Tasks of which letters were kept.
+    buried: BTreeSet<TaskId>,
 }
 
 impl<'a> Driver<'a> {
@@ -151,6 +153,7 @@ impl<'a> Driver<'a> {
             slots_told: 0,
             lost_told: BTreeSet::new(),
             unseen: Unseen::default(),
+            buried: BTreeSet::new(),
         }
     }
 
@@ -194,6 +197,7 @@ impl<'a> Driver<'a> {
     async fn carry_out(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<bool, Error> {
         let mut over = false;
         let mut finish = None;
+        let mut bury = Vec::new();
         for command in std::mem::take(&mut self.commands) {
             match command {
                 Command::Plan => self.make_plan(live).await?,
@@ -205,6 +209,7 @@ impl<'a> Driver<'a> {
                     self.at(not_before, Alarm::Publish(task, attempt));
                 }
                 Command::WatchDeadline { at } => self.at(at, Alarm::Deadline),
+                Command::Bury { task } => bury.push(task),
                 Command::Finish(outcome) => finish = Some(*outcome),
                 Command::Release => over = true,
             }
@@ -215,6 +220,12 @@ impl<'a> Driver<'a> {
                 self.end().await?;
             }
             return Ok(true);
+        }
+        if !bury.is_empty() {
+            let (spec, plan) = (self.spec().await?, self.plan().await?);
+            let sources = (&*spec, &*plan);
+            letters::bury(self.job, &**self.broker, sources, &self.machine, &bury).await?;
+            self.buried.extend(bury);
         }
         let life = self.machine.life();
         if let Some(outcome) = finish {
@@ -374,7 +385,14 @@ impl<'a> Driver<'a> {
             })
             .await?;
         match &outcome {
-            Some(Outcome::Succeeded) => info!("the job succeeded"),
+            Some(Outcome::Succeeded) => {
+                info!("the job succeeded");
+                // Runs that were given up ended well, or nobody needed them.
+                for task in std::mem::take(&mut self.buried) {
+                    let letter = LetterId::Task(self.job.clone(), task);
+                    self.broker.unbury(&letter).await?;
+                }
+            }
             Some(Outcome::Failed { failure, .. }) => {
                 warn!(reason = failure.message, "the job failed");
             }

@@ -6,6 +6,7 @@
 //! headers and plans, `live` knows which workers live.
 
 pub mod driver;
+mod letters;
 mod live;
 mod plan;
 mod publish;

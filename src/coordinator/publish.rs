@@ -13,7 +13,7 @@ use crate::partition::hash_key;
 use crate::plan::{Plan, Stage, StageWork};
 use crate::spec::{JobSpec, TaskOperation};
 use crate::wire::message::TaskInputs;
-use crate::wire::{self, InputStage, TaskMessage};
+use crate::wire::{self, InputStage, TaskMessage, TaskMessageId};
 
 /// Part of the broker's payload limit that one message may fill with inputs.
 const INPUTS_SHARE: usize = 2;
@@ -38,9 +38,14 @@ pub(crate) async fn task_message(
     let inputs = place_inputs(job, broker, inputs, (task, attempt)).await?;
     let seed = machine.seed();
     let message = message((job, seed), spec, stage, (task, attempt), inputs)?;
+    let id = TaskMessageId {
+        job: job.clone(),
+        seed,
+        task,
+        attempt,
+    };
     Ok(Some(Message {
-        // Ids are remembered for minutes: the seed keeps a job apart from a forgotten one of its id.
-        id: format!("{job}.{seed:x}.{}.{}.{attempt}", task.stage, task.index),
+        id: id.to_string(),
         payload: wire::encode(&message)?,
         priority: spec.options.priority,
     }))

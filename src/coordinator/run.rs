@@ -12,9 +12,10 @@ use tracing::{Instrument, error, info, info_span, warn};
 use super::driver::{self, End};
 use super::live::{self, LiveWorkers};
 use crate::broker::{Broker, DeadLetter, Delivery, Queue, Settle};
-use crate::ids::JobId;
+use crate::ids::{JobId, LetterId};
 use crate::io::source::Sources;
 use crate::job::failure::chain;
+use crate::partition::hash_key;
 use crate::tables::Tables;
 use crate::wire::{self, JobMessage};
 
@@ -189,10 +190,10 @@ impl CoordinatorService {
 
     async fn bury(&self, delivery: &Delivery, error: &wire::Error) {
         let letter = DeadLetter {
-            id: "job".to_owned(),
-            job: None,
-            cause: chain(error),
-            deliveries: delivery.deliveries,
+            id: LetterId::Message(hash_key(&delivery.payload)),
+            code: "undecodable".to_owned(),
+            cause: format!("the message of a job cannot be read: {}", chain(error)),
+            tries: Vec::new(),
             payload: delivery.payload.clone(),
         };
         if let Err(error) = self.broker.bury(letter).await {

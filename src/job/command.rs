@@ -23,6 +23,11 @@ pub enum Command {
         /// The moment.
         at: Timestamp,
     },
+    /// Keep a dead letter of a task that will not be tried again in this life of the job, with what happened to it.
+    Bury {
+        /// The task.
+        task: TaskId,
+    },
     /// Append `Finished` for this life with this outcome; in a box, since there is one in a life, and thousands of
     /// the others.
     Finish(Box<Outcome>),

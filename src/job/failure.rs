@@ -16,12 +16,13 @@ pub enum FailureClass {
     InputLost(Box<PartitionAddress>),
     /// The worker could not go on (drained, shut down): run the task elsewhere. Not charged.
     WorkerGone,
-    /// No try can succeed: the job fails.
+    /// No try can succeed: the job fails at once.
     Fatal,
-    /// The try took longer than the task timeout. Charged to the task.
+    /// The try took longer than the task timeout. Charged to the task, which is dead once its attempts are used up.
     Timeout,
-    /// The task killed several workers or cannot be decoded: the job fails, the message is kept
-    /// as a dead letter.
+    /// The operation panicked. Charged to the task, which is dead once its attempts are used up.
+    Panic,
+    /// The task killed several workers or cannot be decoded: it is dead at once.
     Poison,
     /// The job was cancelled while the task ran.
     Cancelled,

@@ -100,6 +100,12 @@ impl Progress {
         self.stages.iter().map(|stage| stage.failed).sum()
     }
 
+    /// Returns how many tasks are dead: they lie in the dead letters.
+    #[must_use]
+    pub fn dead(&self) -> u64 {
+        self.stages.iter().map(|stage| u64::from(stage.dead)).sum()
+    }
+
     /// Returns the bytes of all partitions that were stored.
     #[must_use]
     pub fn stored_bytes(&self) -> u64 {
@@ -124,6 +130,8 @@ pub struct StageProgress {
     pub retried: u64,
     /// Tries that failed by the task's own fault.
     pub failed: u64,
+    /// Tasks that are dead: see [`super::FailureClass::Poison`].
+    pub dead: u32,
     /// Bytes of all partitions that were stored.
     pub stored_bytes: u64,
     /// Time that the winning runs took, summed, in microseconds.

@@ -283,7 +283,8 @@ impl Operation for Sleep {
     }
 }
 
-/// Fails: the first `times` tries (default all), with `kind` `retry` (default), `fatal` or `panic`.
+/// Fails: the first `times` tries (default all), with `kind` `retry` (default), `fatal`, `panic`, or `abort`, which kills its
+/// worker.
 struct Fail;
 
 #[derive(Deserialize)]
@@ -308,6 +309,7 @@ enum FailKind {
     Retry,
     Fatal,
     Panic,
+    Abort,
 }
 
 impl Operation for Fail {
@@ -319,7 +321,7 @@ impl Operation for Fail {
     }
 
     fn summary(&self) -> &'static str {
-        "fails the first `times` tries (default all) as `kind`: retry, fatal or panic"
+        "fails the first `times` tries (default all) as `kind`: retry, fatal, panic, or abort, which kills the worker"
     }
 
     #[expect(
@@ -340,6 +342,7 @@ impl Operation for Fail {
             }),
             FailKind::Fatal => Err(OperationError::Fatal { message }),
             FailKind::Panic => panic!("{message}"),
+            FailKind::Abort => std::process::abort(),
         }
     }
 }

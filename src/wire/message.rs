@@ -1,5 +1,7 @@
 //! The messages.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::ids::{Attempt, ExecutionId, Incarnation, JobId, StageId, TaskId, WorkerId, WorkerRef};
@@ -65,6 +67,47 @@ pub struct TaskMessage {
     pub memory_bytes: u64,
     /// The longest that it may run, in milliseconds.
     pub timeout_ms: Option<u64>,
+}
+
+/// The id under which the message of one try of a task is published: `job.seed.stage.index.attempt`. It names the task
+/// also when the message cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskMessageId {
+    /// The job.
+    pub job: JobId,
+    /// Which life of it; ids are remembered for minutes, and this keeps a job apart from a forgotten one of its id.
+    pub seed: u64,
+    /// The task.
+    pub task: TaskId,
+    /// Which try of it.
+    pub attempt: Attempt,
+}
+
+impl fmt::Display for TaskMessageId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let TaskId { stage, index } = self.task;
+        let (job, seed, attempt) = (&self.job, self.seed, self.attempt);
+        write!(f, "{job}.{seed:x}.{stage}.{index}.{attempt}")
+    }
+}
+
+impl TaskMessageId {
+    /// Reads an id; nothing when it is not one of a task.
+    #[must_use]
+    pub fn parse(id: &str) -> Option<Self> {
+        let mut parts = id.split('.');
+        let mut next = || parts.next();
+        let read = Self {
+            job: JobId::new(next()?).ok()?,
+            seed: u64::from_str_radix(next()?, 16).ok()?,
+            task: TaskId {
+                stage: StageId(next()?.parse().ok()?),
+                index: next()?.parse().ok()?,
+            },
+            attempt: Attempt(next()?.parse().ok()?),
+        };
+        next().is_none().then_some(read)
+    }
 }
 
 /// Where a task's inputs are.
@@ -161,6 +204,31 @@ mod tests {
         // `benches/queue.rs` publishes raw messages of as many bytes.
         assert_eq!(bytes.len(), 185);
         assert_eq!(crate::wire::decode::<TaskMessage>(&bytes).unwrap(), message);
+    }
+
+    #[test]
+    fn the_id_of_a_tasks_message_is_read_as_it_is_written() {
+        let id = TaskMessageId {
+            job: JobId::new("a-b").unwrap(),
+            seed: 0xbeef,
+            task: TaskId {
+                stage: StageId(3),
+                index: 41,
+            },
+            attempt: Attempt(2),
+        };
+        assert_eq!(id.to_string(), "a-b.beef.3.41.2");
+        assert_eq!(TaskMessageId::parse("a-b.beef.3.41.2"), Some(id));
+        for other in [
+            "",
+            "job.a.beef",
+            "a.beef.3.41",
+            "a.beef.3.41.2.1",
+            "a.x.3.41.2",
+            "a.1.3.41.-2",
+        ] {
+            assert_eq!(TaskMessageId::parse(other), None, "{other:?}");
+        }
     }
 
     #[test]

@@ -8,7 +8,9 @@ pub mod message;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub use message::{InputStage, JobMessage, LogEntry, Running, TaskMessage, WorkerState};
+pub use message::{
+    InputStage, JobMessage, LogEntry, Running, TaskMessage, TaskMessageId, WorkerState,
+};
 
 /// The version that this build writes; it reads this one and every earlier one.
 pub const WIRE_VERSION: u8 = 1;

@@ -31,7 +31,7 @@ pub struct WorkerConfig {
     pub heartbeat_ttl: Duration,
     /// How long a drain waits for running tasks; default 60 s.
     pub drain_timeout: Duration,
-    /// How often a task may be delivered before it counts as poison; default 10.
+    /// How many workers may take up one try of a task and not end it, before it counts as poison; default 5.
     pub deliveries_max: u64,
     /// Whether this worker also coordinates jobs; default yes.
     pub coordinate: bool,
@@ -58,7 +58,7 @@ impl Default for WorkerConfig {
             heartbeat: Duration::from_secs(2),
             heartbeat_ttl: Duration::from_secs(6),
             drain_timeout: Duration::from_secs(60),
-            deliveries_max: 10,
+            deliveries_max: 5,
             coordinate: true,
         }
     }

@@ -13,11 +13,12 @@ use super::places::Place;
 use super::report::Report;
 use super::run::{Released, Shared};
 use crate::broker::{DeadLetter, Delivery, Settle};
-use crate::ids::{ExecutionId, JobId, TaskId};
+use crate::ids::{Attempt, ExecutionId, JobId, LetterId, TaskId};
 use crate::job::failure::chain;
 use crate::job::{Event, Failure, FailureClass, Payload, TaskFailure, TaskSuccess};
+use crate::partition::hash_key;
 use crate::plan::StageWork;
-use crate::wire::{self, TaskMessage};
+use crate::wire::{self, TaskMessage, TaskMessageId};
 
 /// Ended jobs remembered, so that their late tasks are dropped unrun.
 const RELEASED_MAX: usize = 1024;
@@ -35,14 +36,19 @@ impl Shared {
         let held = self.leases.hold(delivery.lease.clone());
         let message = match wire::decode::<TaskMessage>(&delivery.payload) {
             Ok(message) => message,
-            Err(error) => return self.refuse(delivery, &error).await,
+            Err(error) => return self.refuse(delivery, held, place, &error).await,
         };
         let life = (message.job.clone(), message.seed);
         if self.is_released(&life) {
             return self.drop_ended(&held).await;
         }
         if delivery.deliveries > self.service.config.deliveries_max {
-            return self.poison(&delivery, message, held, place).await;
+            let cause = format!(
+                "{} workers took it up and none ended it; it kills them, or stalls them beyond their lease",
+                delivery.deliveries - 1
+            );
+            let named = (message.job, message.task, message.attempt);
+            return self.poison(named, "poison", cause, held, place).await;
         }
         self.service.ports.store.resume(&message.job);
         let cancelled = Arc::new(AtomicBool::new(false));
@@ -56,25 +62,15 @@ impl Shared {
             worker = %self.service.me.id,
         );
         let (job, task, attempt) = (message.job.clone(), message.task, message.attempt);
-        let ran = async {
-            let run = self
-                .run_task(message, execution, &cancelled)
-                .instrument(span);
-            tokio::select! {
-                ran = run => Some(ran),
-                () = stop.cancelled() => None,
+        let run = self
+            .run_task(message, execution, &cancelled)
+            .instrument(span);
+        let (run_time, result) = tokio::select! {
+            ran = run => ran,
+            () = stop.cancelled() => {
+                cancelled.store(true, Ordering::Relaxed);
+                (Duration::ZERO, Err(stopped()))
             }
-        };
-        let Some((run_time, result)) = ran.await else {
-            cancelled.store(true, Ordering::Relaxed);
-            return self
-                .settle(
-                    &held,
-                    Settle::Retry {
-                        delay: Duration::ZERO,
-                    },
-                )
-                .await;
         };
         if cancelled.load(Ordering::Relaxed) && self.is_released(&life) {
             self.service
@@ -177,53 +173,47 @@ impl Shared {
         (took, result)
     }
 
-    /// Buries a message that cannot be decoded, or leaves it to a newer worker.
-    async fn refuse(&self, delivery: Delivery, error: &wire::Error) {
-        let held = self.leases.hold(delivery.lease.clone());
+    /// Answers a message that cannot be decoded: with the end of the task that its id names, or with a dead letter. One of
+    /// a later version is left to a newer worker.
+    async fn refuse(&self, delivery: Delivery, held: Held, place: Place, error: &wire::Error) {
         if let wire::Error::Version { .. } = error {
             warn!(error = chain(error), "left a task to a newer worker");
-            return self
-                .settle(
-                    &held,
-                    Settle::Retry {
-                        delay: VERSION_WAIT,
-                    },
-                )
-                .await;
+            let delay = VERSION_WAIT;
+            return self.settle(&held, Settle::Retry { delay }).await;
         }
-        let cause = chain(error);
-        if self
-            .bury("task".to_owned(), None, &delivery, cause.clone())
-            .await
-        {
-            self.settle(&held, Settle::Drop { reason: cause }).await;
+        let cause = format!("the message cannot be read: {}", chain(error));
+        if let Some(id) = TaskMessageId::parse(&delivery.id) {
+            let named = (id.job, id.task, id.attempt);
+            return self.poison(named, "undecodable", cause, held, place).await;
+        }
+        let letter = DeadLetter {
+            id: LetterId::Message(hash_key(&delivery.payload)),
+            code: "undecodable".to_owned(),
+            cause: cause.clone(),
+            tries: Vec::new(),
+            payload: delivery.payload,
+        };
+        error!(letter = %letter.id, cause, "buried a message");
+        match self.service.ports.broker.bury(letter).await {
+            Ok(()) => self.settle(&held, Settle::Drop { reason: cause }).await,
+            Err(error) => error!(error = chain(&error), "a dead letter could not be kept"),
         }
     }
 
-    /// Fails a task that was delivered too often: it kills its workers, or outlives their leases.
-    async fn poison(&self, delivery: &Delivery, message: TaskMessage, held: Held, place: Place) {
-        let TaskMessage {
-            job, task, attempt, ..
-        } = message;
-        let cause = format!(
-            "delivered {} times without an end; it kills its workers, or stalls them beyond their lease",
-            delivery.deliveries
-        );
-        if !self
-            .bury(
-                format!("{job}.{task}.{attempt}"),
-                Some(job.clone()),
-                delivery,
-                cause.clone(),
-            )
-            .await
-        {
-            return;
-        }
+    /// Reports that a task is not to be tried again.
+    async fn poison(
+        &self,
+        (job, task, attempt): (JobId, TaskId, Attempt),
+        code: &str,
+        cause: String,
+        held: Held,
+        place: Place,
+    ) {
+        error!(%job, %task, cause, "poison");
         let failure = Failure {
             class: FailureClass::Poison,
-            code: "poison".to_owned(),
-            message: format!("task {task} was {cause}"),
+            code: code.to_owned(),
+            message: format!("task {task}: {cause}"),
         };
         let event = Event::TaskFailed(TaskFailure {
             task,
@@ -241,29 +231,6 @@ impl Shared {
             place,
         })
         .await;
-    }
-
-    async fn bury(
-        &self,
-        id: String,
-        job: Option<JobId>,
-        delivery: &Delivery,
-        cause: String,
-    ) -> bool {
-        error!(id, cause, "buried a task");
-        let payload = delivery.payload.clone();
-        let letter = DeadLetter {
-            id,
-            job,
-            cause,
-            deliveries: delivery.deliveries,
-            payload,
-        };
-        let buried = self.service.ports.broker.bury(letter).await;
-        if let Err(error) = &buried {
-            error!(error = chain(error), "a dead letter could not be kept");
-        }
-        buried.is_ok()
     }
 
     async fn settle(&self, held: &Held, how: Settle) {
@@ -314,6 +281,15 @@ impl Shared {
         } else {
             self.service.ports.store.release(&job);
         }
+    }
+}
+
+/// The task goes to another worker as its next attempt: to give the message back would count as a worker that did not end it.
+fn stopped() -> Failure {
+    Failure {
+        class: FailureClass::WorkerGone,
+        code: "worker-stopped".to_owned(),
+        message: "the worker was stopped before the task ended".to_owned(),
     }
 }
 

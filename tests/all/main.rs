@@ -8,6 +8,8 @@ mod cluster;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod dead;
+#[cfg(test)]
 mod examples;
 #[cfg(test)]
 mod flight;

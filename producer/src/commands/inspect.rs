@@ -100,26 +100,3 @@ pub(crate) async fn drain(worker: &WorkerId, wait: bool, global: &Global) -> Res
     }
     Ok(())
 }
-
-pub(crate) async fn dead(global: &Global) -> Result<(), CliError> {
-    let letters = global.connect().await?.dead_letters().await?;
-    if global.json {
-        output::json(&letters);
-        return Ok(());
-    }
-    let row = |letter: &swath::broker::DeadLetter| {
-        vec![
-            letter.id.clone(),
-            letter
-                .job
-                .as_ref()
-                .map(ToString::to_string)
-                .unwrap_or_default(),
-            letter.deliveries.to_string(),
-            letter.cause.clone(),
-        ]
-    };
-    let rows: Vec<_> = letters.iter().map(row).collect();
-    output::table(&["ID", "JOB", "DELIVERIES", "CAUSE"], &rows);
-    Ok(())
-}

@@ -1,5 +1,6 @@
 //! One file a command, or a few that belong together.
 
+mod dead;
 mod inspect;
 mod operations;
 mod results;
@@ -9,7 +10,7 @@ mod submit;
 
 use clap::CommandFactory;
 
-use crate::arguments::{Arguments, Command, DeadCommand};
+use crate::arguments::{Arguments, Command};
 use crate::failure::CliError;
 
 /// Runs the command that was given.
@@ -29,9 +30,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Forget { job } => Ok(global.connect().await?.forget(&job).await?),
         Command::Workers => inspect::workers(&global).await,
         Command::Drain { worker, wait } => inspect::drain(&worker, wait, &global).await,
-        Command::Dead {
-            command: DeadCommand::List,
-        } => inspect::dead(&global).await,
+        Command::Dead { command } => dead::dead(command, &global).await,
         Command::Operations { name } => operations::operations(name.as_deref(), &global),
         Command::Sample {
             dir,

@@ -19,6 +19,7 @@ pub(super) async fn a_settled_message_is_delivered_once(lab: &Lab) {
     let delivery = pull_one(&*broker).await;
     assert_eq!(delivery.payload, "a");
     assert_eq!(delivery.deliveries, 1);
+    assert_eq!(delivery.id, message("a", Priority::Normal).id);
     broker.settle(&delivery.lease, Settle::Done).await.unwrap();
     assert!(pull(&*broker, 1, LEASE * 2).await.is_empty());
 }

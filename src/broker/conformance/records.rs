@@ -7,8 +7,8 @@ use futures::StreamExt;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lab::{LONG, Lab, job, text};
-use crate::broker::{Broker, DeadLetter, Error, LogRecord, LogStream, Signal};
-use crate::ids::{Incarnation, JobId, WorkerId};
+use crate::broker::{Broker, DeadLetter, Error, FailedTry, LogRecord, LogStream, Signal};
+use crate::ids::{Attempt, Incarnation, JobId, LetterId, StageId, TaskId, WorkerId};
 use crate::time::Timestamp;
 
 async fn append(broker: &dyn Broker, job: &JobId, payload: &str) {
@@ -310,20 +310,47 @@ pub(super) async fn signals_reach_all_who_listen(lab: &Lab) {
     }
 }
 
-pub(super) async fn dead_letters_are_kept_in_order(lab: &Lab) {
+pub(super) async fn dead_letters_are_kept_in_order_until_they_are_removed(lab: &Lab) {
     let broker = lab.client().await;
     assert!(broker.dead_letters().await.unwrap().is_empty());
-    let letters: Vec<_> = (0..3)
-        .map(|n| DeadLetter {
-            id: format!("task {n}"),
-            job: (n > 0).then(|| job("a")),
-            cause: "it killed three workers".to_owned(),
-            deliveries: n,
-            payload: noise(broker.payload_limit()),
-        })
-        .collect();
-    for letter in &letters {
-        broker.bury(letter.clone()).await.unwrap();
+    let task = |index| TaskId {
+        stage: StageId(1),
+        index,
+    };
+    let letter = |id: LetterId, cause: &str| DeadLetter {
+        id,
+        code: "poison".to_owned(),
+        cause: cause.to_owned(),
+        tries: vec![FailedTry {
+            at: Timestamp(5),
+            worker: worker("w"),
+            attempt: Attempt(2),
+            cause: "it panicked".to_owned(),
+        }],
+        payload: noise(broker.payload_limit()),
+    };
+    let ids = [
+        LetterId::Message(7),
+        LetterId::Task(job("a"), task(0)),
+        LetterId::Task(job("a"), task(1)),
+        LetterId::Task(job("b"), task(1)),
+    ];
+    for id in &ids {
+        broker.bury(letter(id.clone(), "first")).await.unwrap();
     }
-    assert!(broker.dead_letters().await.unwrap() == letters);
+    // The second letter of a name takes the place of the first.
+    let again = letter(ids[1].clone(), "second");
+    broker.bury(again.clone()).await.unwrap();
+    broker.unbury(&ids[2]).await.unwrap();
+    broker.unbury(&ids[2]).await.unwrap();
+    let kept = [
+        letter(ids[0].clone(), "first"),
+        letter(ids[3].clone(), "first"),
+        again,
+    ];
+    assert!(broker.dead_letters().await.unwrap() == kept);
+    for id in &ids {
+        broker.unbury(id).await.unwrap();
+    }
+    assert!(broker.dead_letters().await.unwrap().is_empty());
 }

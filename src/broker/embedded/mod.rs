@@ -24,7 +24,7 @@ use super::{
     Broker, DeadLetter, Delivery, Error, Lease, LogRecord, LogStream, Message, Queue, Settle,
     Signal, WorkerRecord,
 };
-use crate::ids::{Incarnation, JobId, WorkerId};
+use crate::ids::{Incarnation, JobId, LetterId, WorkerId};
 use crate::time::Timestamp;
 
 /// Sets up an [`EmbeddedBroker`]; the defaults are those of [`super::NatsConfig`].
@@ -242,11 +242,18 @@ impl Broker for EmbeddedBroker {
     }
 
     async fn bury(&self, letter: DeadLetter) -> Result<(), Error> {
-        lock(&self.dead).push(letter);
+        let mut dead = lock(&self.dead);
+        dead.retain(|kept| kept.id != letter.id);
+        dead.push(letter);
         Ok(())
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
         Ok(lock(&self.dead).clone())
+    }
+
+    async fn unbury(&self, id: &LetterId) -> Result<(), Error> {
+        lock(&self.dead).retain(|kept| kept.id != *id);
+        Ok(())
     }
 }

@@ -108,6 +108,7 @@ struct LeasedQueue {
 
 #[derive(Debug)]
 struct Held {
+    id: String,
     payload: Bytes,
     priority: usize,
     deliveries: u64,
@@ -127,11 +128,12 @@ impl LeasedQueue {
                 let reason = format!("the queue holds {max} messages, its limit");
                 return Err(Error::Full { reason });
             }
-            self.ids.insert(message.id, now);
+            self.ids.insert(message.id.clone(), now);
             let key = self.next_key;
             self.next_key += 1;
             let priority = rank(message.priority);
             let held = Held {
+                id: message.id,
                 payload: message.payload,
                 priority,
                 deliveries: 0,
@@ -160,6 +162,7 @@ impl LeasedQueue {
                 held.deliveries += 1;
                 self.due.insert((until, key));
                 found.push(Delivery {
+                    id: held.id.clone(),
                     payload: held.payload.clone(),
                     deliveries: held.deliveries,
                     lease: Lease(format!("{name}{key}")),

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::NatsConfig;
 use super::link::{ApiError, Link, refusal};
 use crate::broker::{Error, Queue};
-use crate::ids::JobId;
+use crate::ids::{JobId, LetterId};
 use crate::spec::Priority;
 
 /// Deliveries that all workers of a priority together may hold.
@@ -78,8 +78,12 @@ impl Layout {
         self.stream("DEAD")
     }
 
-    pub(super) fn dead_subject(&self) -> String {
-        format!("{}.dead", self.prefix)
+    pub(super) fn dead_subjects(&self) -> String {
+        format!("{}.dead.>", self.prefix)
+    }
+
+    pub(super) fn dead_subject(&self, id: &LetterId) -> String {
+        format!("{}.dead.{id}", self.prefix)
     }
 
     pub(super) fn signal_subject(&self) -> String {
@@ -146,7 +150,11 @@ impl Layout {
                 max_messages_per_subject: 1,
                 ..plain(self.blob_stream(), format!("{}.blob.>", self.prefix))
             },
-            plain(self.dead_stream(), self.dead_subject()),
+            stream::Config {
+                // A letter replaces the one before it.
+                max_messages_per_subject: 1,
+                ..plain(self.dead_stream(), self.dead_subjects())
+            },
             stream::Config {
                 // A key-value bucket, made by hand because the client sets no time to live on
                 // refreshed keys.

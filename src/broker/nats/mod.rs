@@ -37,7 +37,7 @@ use super::{
     Broker, DeadLetter, Delivery, Error, Lease, LogRecord, LogStream, Message, Queue, Settle,
     Signal, WorkerRecord,
 };
-use crate::ids::{Incarnation, JobId, WorkerId};
+use crate::ids::{Incarnation, JobId, LetterId, WorkerId};
 use crate::wire;
 
 /// How often settling may go unanswered. A server that was killed can forget that it delivered a message;
@@ -45,6 +45,12 @@ use crate::wire;
 const SETTLE_SILENCES_MAX: usize = 2;
 /// Longest cause kept in a dead letter.
 const CAUSE_BYTES_MAX: usize = 4_096;
+
+/// Tries and bytes of each one's cause that a dead letter holds.
+const TRIES_MAX: usize = 16;
+const TRY_BYTES_MAX: usize = 512;
+/// The header by which the server knows a message again.
+const ID_HEADER: &str = "Nats-Msg-Id";
 
 /// A broker on a NATS server, or a cluster of them.
 #[derive(Debug)]
@@ -120,7 +126,7 @@ impl NatsBroker {
 
 fn with_id(id: String) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    headers.insert("Nats-Msg-Id", id);
+    headers.insert(ID_HEADER, id);
     headers
 }
 
@@ -294,17 +300,26 @@ impl Broker for NatsBroker {
 
     async fn bury(&self, mut letter: DeadLetter) -> Result<(), Error> {
         const ACTION: &str = "keep a dead letter";
-        let end = letter.cause.floor_char_boundary(CAUSE_BYTES_MAX);
-        letter.cause.truncate(end);
+        shorten(&mut letter.cause, CAUSE_BYTES_MAX);
+        let surplus = letter.tries.len().saturating_sub(TRIES_MAX);
+        letter.tries.drain(..surplus);
+        for tried in &mut letter.tries {
+            shorten(&mut tried.cause, TRY_BYTES_MAX);
+        }
         let payload = wire::encode(&letter).map_err(|error| Link::failed(ACTION, error))?;
         let headers = with_id(format!("{:032x}", rand::random::<u128>()));
         self.link
-            .record(ACTION, self.layout.dead_subject(), headers, payload)
+            .record(
+                ACTION,
+                self.layout.dead_subject(&letter.id),
+                headers,
+                payload,
+            )
             .await
     }
 
     async fn dead_letters(&self) -> Result<Vec<DeadLetter>, Error> {
-        let (stream, subject) = (self.layout.dead_stream(), self.layout.dead_subject());
+        let (stream, subject) = (self.layout.dead_stream(), self.layout.dead_subjects());
         let records = follow::read_all(&self.link, stream, subject).await?;
         let decoded = records.iter().filter_map(|record| {
             wire::decode(&record.payload)
@@ -315,6 +330,16 @@ impl Broker for NatsBroker {
         });
         Ok(decoded.collect())
     }
+
+    async fn unbury(&self, id: &LetterId) -> Result<(), Error> {
+        let subject = self.layout.dead_subject(id);
+        purge(&self.link, &self.layout.dead_stream(), subject).await
+    }
+}
+
+fn shorten(text: &mut String, bytes_max: usize) {
+    let end = text.floor_char_boundary(bytes_max);
+    text.truncate(end);
 }
 
 /// Makes a reason fit into one line of the protocol.

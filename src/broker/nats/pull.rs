@@ -13,6 +13,7 @@ use futures::StreamExt;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
+use super::ID_HEADER;
 use super::delivery::Facts;
 use super::layout::{Layout, consumer_name};
 use super::link::Link;
@@ -328,7 +329,9 @@ impl Puller {
             }
         }
         self.set_empty(priority, false);
+        let id = message.headers.as_ref().and_then(|it| it.get(ID_HEADER));
         let delivery = Delivery {
+            id: id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
             payload: message.payload,
             deliveries: facts.deliveries,
             lease: Lease(reply.into_string()),

@@ -48,6 +48,7 @@ impl Board {
 
     fn win(&mut self, at: Timestamp, success: &TaskSuccess, lost: bool) {
         let task = success.task;
+        self.revive(task);
         let worker = self.workers.number(&success.worker);
         self.unpublish(task);
         self.window.completed(at);
@@ -102,12 +103,14 @@ impl Board {
                         .charge(at, told, *after_ms, submission, commands)
                         .map(end);
                 }
-                FailureClass::Timeout => {
+                FailureClass::Timeout | FailureClass::Panic => {
                     return self.charge(at, told, None, submission, commands).map(end);
                 }
-                FailureClass::Fatal | FailureClass::Poison => {
-                    return Some(end(told.failure.clone()));
+                FailureClass::Poison => {
+                    self.stage_mut(task.stage)?.failed += 1;
+                    return self.die(task, told.failure.clone(), commands).map(end);
                 }
+                FailureClass::Fatal => return Some(end(told.failure.clone())),
                 FailureClass::InputLost(address) => self.input_lost(task, address),
                 // A task that stopped as cancelled, of a job that is not, is off the queue all the same.
                 FailureClass::WorkerGone | FailureClass::Cancelled => self.give_back(task),
@@ -116,7 +119,7 @@ impl Board {
         ended.err().map(|error| end(error.failure()))
     }
 
-    /// Charges a failure to its task: it waits and is tried again, or the job ends with what is returned.
+    /// Charges a failure to its task: it waits and is tried again, or is dead, or the job ends with what is returned.
     fn charge(
         &mut self,
         at: Timestamp,
@@ -134,7 +137,11 @@ impl Board {
         record.charged = record.charged.saturating_add(1);
         let charged = record.charged;
         if charged >= policy.max_attempts {
-            return Some(exhausted(task, charged, &told.failure));
+            let failure = exhausted(task, charged, &told.failure);
+            return match failure.class {
+                FailureClass::Timeout | FailureClass::Panic => self.die(task, failure, commands),
+                _ => Some(failure),
+            };
         }
         record.wait_again();
         stage.retried += 1;

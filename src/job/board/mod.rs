@@ -7,10 +7,14 @@
 //! come back as lost inputs or succeed, and once the stage is open they are asked for again, since nobody
 //! knows whether a coordinator could still publish them.
 //!
+//! A task that used up its attempts by panics or timeouts, or that broke its workers, is *dead*: the others go on as far
+//! as they can without it, and then the job fails.
+//!
 //! [`stage`] and [`task`] hold the records, `publish` the queue side, `answer` what workers say,
 //! `loss` what happens when results are gone.
 
 mod answer;
+mod dead;
 mod loss;
 mod publish;
 mod stage;
@@ -24,6 +28,7 @@ use task::Task;
 use workers::Workers;
 
 use super::event::StageShape;
+use super::failure::Failure;
 use super::progress::StageProgress;
 use super::window::Window;
 use crate::ids::{ExecutionId, StageId, TaskId, WorkerRef};
@@ -44,6 +49,8 @@ pub(super) struct Board {
     reopened: Vec<StageId>,
     /// Tasks that came back without their own fault, and how often.
     exceptions: BTreeMap<TaskId, Exception>,
+    /// The tasks that are dead, and why.
+    dead: BTreeMap<TaskId, Failure>,
     window: Window,
 }
 
@@ -80,6 +87,7 @@ impl Board {
             ready: BTreeSet::new(),
             reopened: Vec::new(),
             exceptions: BTreeMap::new(),
+            dead: BTreeMap::new(),
             window: Window::default(),
         };
         board.window.set_slots(slots);
@@ -119,6 +127,7 @@ impl Board {
     /// partitions of the job are gone: what is still to be read is made again. The board was closed before.
     pub(super) fn reopen(&mut self, dropped: bool) {
         self.exceptions = BTreeMap::new();
+        self.dead = BTreeMap::new();
         for stage in &mut self.stages {
             stage.reopen();
         }

@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub(super) ever: u32,
     /// Tasks whose standing winner is on a lost life of a worker, kept as nobody needs it.
     pub(super) stale: u32,
+    /// Tasks that are dead.
+    pub(super) dead: u32,
     /// Whether it is complete, or nobody needs it any more.
     pub(super) settled: bool,
     /// Tasks that were published and not answered.
@@ -57,6 +59,7 @@ impl Stage {
             done: 0,
             ever: 0,
             stale: 0,
+            dead: 0,
             settled: false,
             published: 0,
             due: 0,
@@ -80,6 +83,11 @@ impl Stage {
     /// Tells whether its tasks may be published.
     pub(super) const fn is_open(&self) -> bool {
         self.blocked == 0
+    }
+
+    /// Tells whether all that can be done of it now is done: what is left is dead, or waits for what another stage makes.
+    pub(super) const fn is_at_rest(&self) -> bool {
+        self.settled || !self.is_open() || self.done + self.dead == self.size
     }
 
     /// Tells whether a task waits that may be published.
@@ -126,6 +134,7 @@ impl Stage {
 
     /// Turns every task without a winner to its next attempt; no task keeps a charge.
     pub(super) fn reopen(&mut self) {
+        self.dead = 0;
         for (index, task) in (0..).zip(&mut self.tasks) {
             task.charged = 0;
             if task.winner().is_none() {
@@ -145,6 +154,7 @@ impl Stage {
             published: self.published,
             retried: self.retried,
             failed: self.failed,
+            dead: self.dead,
             stored_bytes: self.stored_bytes,
             run_us: self.run_us,
         }

@@ -18,6 +18,11 @@ enum TaskState {
         /// Whether it ever ended well.
         ended_well: bool,
     },
+    /// Its attempts are used up, or it broke its workers: it is not published again in this life of the job.
+    Dead {
+        /// Whether it ever ended well.
+        ended_well: bool,
+    },
     /// It has a winner that stands.
     Done {
         /// The run that won.
@@ -54,16 +59,18 @@ impl Task {
     pub(super) fn winner(&self) -> Option<(u32, ExecutionId)> {
         match self.state {
             TaskState::Done { execution, worker } => Some((worker, execution)),
-            TaskState::Waiting { .. } | TaskState::Published { .. } => None,
+            TaskState::Waiting { .. } | TaskState::Published { .. } | TaskState::Dead { .. } => {
+                None
+            }
         }
     }
 
     /// Tells whether it ever ended well.
     pub(super) const fn ended_well(&self) -> bool {
         match self.state {
-            TaskState::Waiting { ended_well } | TaskState::Published { ended_well, .. } => {
-                ended_well
-            }
+            TaskState::Waiting { ended_well }
+            | TaskState::Published { ended_well, .. }
+            | TaskState::Dead { ended_well } => ended_well,
             TaskState::Done { .. } => true,
         }
     }
@@ -72,7 +79,7 @@ impl Task {
     pub(super) const fn not_before(&self) -> Option<Timestamp> {
         match self.state {
             TaskState::Published { not_before, .. } => Some(not_before),
-            TaskState::Waiting { .. } | TaskState::Done { .. } => None,
+            TaskState::Waiting { .. } | TaskState::Dead { .. } | TaskState::Done { .. } => None,
         }
     }
 
@@ -85,7 +92,7 @@ impl Task {
     pub(super) fn may_win(&self, attempt: Attempt) -> bool {
         match self.state {
             TaskState::Waiting { .. } => attempt < self.attempt,
-            TaskState::Published { .. } => attempt <= self.attempt,
+            TaskState::Published { .. } | TaskState::Dead { .. } => attempt <= self.attempt,
             TaskState::Done { .. } => false,
         }
     }
@@ -108,6 +115,12 @@ impl Task {
     /// Notes the run that won.
     pub(super) const fn win(&mut self, worker: u32, execution: ExecutionId) {
         self.state = TaskState::Done { execution, worker };
+    }
+
+    /// Notes that it is dead.
+    pub(super) const fn die(&mut self) {
+        let ended_well = self.ended_well();
+        self.state = TaskState::Dead { ended_well };
     }
 
     /// Turns to the next attempt, to be published later.

@@ -25,6 +25,8 @@ pub(in crate::job) struct Witness {
     pub(super) asked: BTreeMap<TaskId, (Attempt, Timestamp)>,
     pub(super) last_attempt: BTreeMap<TaskId, Attempt>,
     pub(super) charged: BTreeMap<TaskId, u32>,
+    /// Tasks that are not tried again in this life.
+    pub(super) dead: BTreeSet<TaskId>,
     /// Every run that ended well, as the log says.
     pub(super) ran_well: BTreeMap<(TaskId, ExecutionId), WorkerRef>,
     pub(super) lost: BTreeSet<(WorkerId, Incarnation)>,
@@ -87,6 +89,7 @@ impl Witness {
         (self.cancel_seen, self.deadline_seen) = (false, false);
         self.asked.clear();
         self.charged.clear();
+        self.dead.clear();
         Some(dropped)
     }
 
@@ -100,6 +103,7 @@ impl Witness {
                 }
                 *known = now.map(|(worker, run)| (worker.clone(), run));
                 if now.is_some() && matches!(event, Event::TaskSucceeded(_)) {
+                    self.dead.remove(&task);
                     self.ever.insert(task);
                     self.completions.push(at.0.div_euclid(1_000_000));
                 }
@@ -134,15 +138,23 @@ impl Witness {
                     return None;
                 }
                 self.asked.remove(&told.task);
-                let own = matches!(
-                    told.failure.class,
-                    FailureClass::Retry { .. } | FailureClass::Timeout
-                );
-                if !own || settled.get(told.task.stage.0 as usize) == Some(&true) {
+                if settled.get(told.task.stage.0 as usize) == Some(&true) {
                     return None;
                 }
+                let dies = match told.failure.class {
+                    FailureClass::Retry { .. } => false,
+                    FailureClass::Timeout | FailureClass::Panic => true,
+                    FailureClass::Poison => {
+                        self.dead.insert(told.task);
+                        return None;
+                    }
+                    _ => return None,
+                };
                 let charged = self.charged.entry(told.task).or_default();
                 *charged += 1;
+                if dies && *charged >= self.options.retry.max_attempts {
+                    self.dead.insert(told.task);
+                }
                 Some((told, *charged))
             }
             _ => None,
@@ -205,6 +217,19 @@ impl Witness {
         shapes
             .filter(move |(_, shape)| shape.inputs.iter().any(|input| input.0 as usize == number))
             .map(|(reader, _)| reader)
+    }
+
+    /// Tells whether all that can be done is done: what is left is dead, or waits for what another stage makes.
+    pub(super) fn at_rest(&self) -> bool {
+        let (settled, open) = (self.settled(), self.open());
+        (0..).zip(&self.winners).all(|(number, winners)| {
+            let stage = StageId(number);
+            let done = |(index, winner): (u32, &Option<_>)| {
+                winner.is_some() || self.dead.contains(&TaskId { stage, index })
+            };
+            let number = number as usize;
+            settled[number] || !open[number] || (0..).zip(winners).all(done)
+        })
     }
 
     /// Which stages need nothing more: complete, or made once and read by settled stages only.

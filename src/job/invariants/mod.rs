@@ -41,7 +41,8 @@ pub(super) fn hold(
 
 fn progress_adds_up(machine: &JobMachine) -> Result<(), Violation> {
     for stage in machine.progress().stages {
-        let adds_up = u64::from(stage.done) + u64::from(stage.published) <= u64::from(stage.tasks);
+        let accounted = u64::from(stage.done) + u64::from(stage.published) + u64::from(stage.dead);
+        let adds_up = accounted <= u64::from(stage.tasks);
         hold("progress adds up", adds_up, || format!("{stage:?}"))?;
     }
     Ok(())

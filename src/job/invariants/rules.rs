@@ -1,5 +1,7 @@
 //! The rules, each by the name under which it is reported.
 
+use std::collections::BTreeSet;
+
 use super::account::Witness;
 use super::{Violation, hold, progress_adds_up};
 use crate::ids::{StageId, TaskId};
@@ -50,7 +52,9 @@ impl Witness {
             self.winners_come_from_the_log()?;
             self.needed_winners_are_on_lives_not_known_lost()?;
         }
+        let dead_before = self.dead.clone();
         let charge = self.note_answer(event, &settled_before);
+        self.who_dies_is_buried(&dead_before, commands, machine)?;
         self.a_decision_is_justified(commands, charge)?;
         if self.decided.is_some() {
             return Ok(());
@@ -157,6 +161,29 @@ impl Witness {
         Ok(())
     }
 
+    /// A task that is not tried again gets a letter, and no other one does; the machine knows who is dead.
+    fn who_dies_is_buried(
+        &self,
+        before: &BTreeSet<TaskId>,
+        commands: &[Command],
+        machine: &JobMachine,
+    ) -> Result<(), Violation> {
+        let died: Vec<TaskId> = self.dead.difference(before).copied().collect();
+        let bury = |command: &Command| match command {
+            Command::Bury { task } => Some(*task),
+            _ => None,
+        };
+        let buried: Vec<TaskId> = commands.iter().filter_map(bury).collect();
+        hold("who dies is buried", died == buried, || {
+            format!("{died:?} died, {buried:?} are buried")
+        })?;
+        let known: Vec<TaskId> = machine.dead().map(|(task, _)| task).collect();
+        let ours: Vec<TaskId> = self.dead.iter().copied().collect();
+        hold("the dead are known", known == ours, || {
+            format!("{ours:?} are dead, the machine says {known:?}")
+        })
+    }
+
     /// The job is decided once, and for a reason that the log holds; a task at the end of its attempts decides.
     fn a_decision_is_justified(
         &mut self,
@@ -177,9 +204,15 @@ impl Witness {
         }
         let max_attempts = self.options.retry.max_attempts;
         let used_up = charge.filter(|(_, charged)| *charged >= max_attempts);
+        let dead_end = !self.dead.is_empty() && self.at_rest();
         let Some(outcome) = finish else {
-            hold("attempts are bounded", used_up.is_none(), || {
+            let dead = |told: &TaskFailure| self.dead.contains(&told.task);
+            let bounded = used_up.is_none_or(|(told, _)| dead(told));
+            hold("attempts are bounded", bounded, || {
                 format!("{used_up:?} of {max_attempts}, and the job goes on")
+            })?;
+            hold("nothing waits for the dead", !dead_end, || {
+                format!("{:?} are dead, and the job goes on", self.dead)
             })?;
             let all_settled =
                 !self.shapes.is_empty() && self.settled().iter().all(|settled| *settled);
@@ -194,8 +227,9 @@ impl Witness {
             Outcome::Cancelled => self.cancel_seen,
             Outcome::Failed { failure, .. } if failure.code == "deadline" => self.deadline_seen,
             Outcome::Failed { failure, .. } => match failure.class {
-                FailureClass::Retry { .. } | FailureClass::Timeout => used_up.is_some(),
-                FailureClass::Fatal | FailureClass::Poison => true,
+                FailureClass::Retry { .. } => used_up.is_some(),
+                FailureClass::Timeout | FailureClass::Panic | FailureClass::Poison => dead_end,
+                FailureClass::Fatal => true,
                 FailureClass::InputLost(_) | FailureClass::WorkerGone | FailureClass::Cancelled => {
                     return hold("only own failures are charged", false, || {
                         format!("{outcome:?}")
@@ -262,6 +296,9 @@ impl Witness {
         };
         let free = self.winner(*task).is_none();
         hold("only tasks without a winner are published", free, || {
+            format!("{task} attempt {attempt}")
+        })?;
+        hold("the dead are left alone", !self.dead.contains(task), || {
             format!("{task} attempt {attempt}")
         })?;
         let stage = task.stage.0 as usize;

@@ -91,11 +91,15 @@ impl JobMachine {
         decided: Option<Outcome>,
         mut commands: Vec<Command>,
     ) -> Vec<Command> {
-        match decided.or_else(|| self.success()) {
+        let dead_end = || self.board.as_ref()?.dead_end();
+        match decided.or_else(|| self.success()).or_else(dead_end) {
             Some(outcome) => {
                 self.close();
                 self.decided = Some(outcome.clone());
-                vec![Command::Finish(Box::new(outcome))]
+                // Letters are kept before the end is recorded: then nobody looks after the job any more.
+                commands.retain(|command| matches!(command, Command::Bury { .. }));
+                commands.push(Command::Finish(Box::new(outcome)));
+                commands
             }
             None => {
                 if let Some(board) = &mut self.board {
@@ -254,13 +258,16 @@ impl JobMachine {
         if self.outcome.is_some() {
             return vec![Command::Release];
         }
+        let bury = self.dead().map(|(task, _)| Command::Bury { task });
+        let mut commands: Vec<Command> = bury.collect();
         if let Some(outcome) = &self.decided {
-            return vec![Command::Finish(Box::new(outcome.clone()))];
+            commands.push(Command::Finish(Box::new(outcome.clone())));
+            return commands;
         }
         if self.submission.is_none() {
             return Vec::new();
         }
-        let mut commands: Vec<Command> = self.watch_deadline().into_iter().collect();
+        commands.extend(self.watch_deadline());
         match &self.board {
             None => commands.push(Command::Plan),
             Some(board) => commands.extend(board.asked()),
@@ -349,6 +356,11 @@ impl JobMachine {
     #[must_use]
     pub fn winner(&self, task: TaskId) -> Option<(&WorkerRef, ExecutionId)> {
         self.board.as_ref()?.winner(task)
+    }
+
+    /// Lists the tasks that are dead in this life of the job, and why.
+    pub fn dead(&self) -> impl Iterator<Item = (TaskId, &Failure)> {
+        self.board.iter().flat_map(Board::dead)
     }
 
     /// Lists the workers that the job has met and that are not known to be lost: `WorkerLost` is owed when

@@ -47,6 +47,7 @@ fn words(at: Timestamp, commands: &[Command]) -> String {
             let later = if *not_before > at { "+" } else { "" };
             format!("{task}#{attempt}{later}")
         }
+        Command::Bury { task } => format!("bury:{task}"),
         Command::WatchDeadline { at } => format!("watch:{}", at.0 / 1000),
         Command::Finish(outcome) => match outcome.as_ref() {
             Outcome::Succeeded => "succeed".to_owned(),
@@ -366,15 +367,105 @@ fn a_wait_is_kept_across_a_replay() {
 
 #[test]
 fn a_failure_that_no_try_can_mend_fails_the_job() {
-    for class in [FailureClass::Fatal, FailureClass::Poison] {
+    check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (ng(0, 1, 1, FailureClass::Fatal), ""),
+        (ng(0, 1, 0, FailureClass::Fatal), "fail:0/1:why"),
+        (ok(0, 0, 0, 1, "a"), ""),
+    ]);
+}
+
+#[test]
+fn a_task_that_breaks_its_workers_is_buried_and_the_others_go_on() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (
+            planned(&[(3, &[]), (1, &[0]), (2, &[])]),
+            "0/0#0 0/1#0 0/2#0 2/0#0 2/1#0",
+        ),
+        (ng(0, 1, 0, FailureClass::Poison), "bury:0/1"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ok(0, 2, 0, 2, "a"), ""),
+        (ok(2, 0, 0, 3, "a"), ""),
+        // Only now is there nothing left but the dead task and the one that waits for it.
+        (ok(2, 1, 0, 4, "a"), "fail:0/1:why"),
+    ]);
+    outstanding(&machine, "bury:0/1 fail:0/1:why");
+    let progress = machine.progress();
+    assert_eq!((progress.dead(), progress.done()), (1, 4));
+}
+
+#[test]
+fn a_task_that_panics_or_never_ends_is_buried_when_its_attempts_are_used_up() {
+    let options = JobOptions {
+        retry: RetryPolicy {
+            max_attempts: 2,
+            base_ms: 1,
+            max_ms: 1,
+        },
+        ..JobOptions::default()
+    };
+    let none = FailureClass::Retry { after_ms: None };
+    for (class, end) in [
+        (FailureClass::Panic, "bury:0/0"),
+        (FailureClass::Timeout, "bury:0/0"),
+        (none, "fail:0/0:why"),
+    ] {
         check(&[
-            (submit(), "plan"),
+            (submit_with(options), "plan"),
             (planned(&[(2, &[])]), "0/0#0 0/1#0"),
-            (ng(0, 1, 1, class.clone()), ""),
-            (ng(0, 1, 0, class), "fail:0/1:why"),
-            (ok(0, 0, 0, 1, "a"), ""),
+            (ng(0, 0, 0, class.clone()), "0/0#1+"),
+            (ng(0, 0, 1, class), end),
         ]);
     }
+}
+
+#[test]
+fn a_dead_task_runs_again_when_the_job_is_retried() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (ng(0, 0, 0, FailureClass::Poison), "bury:0/0"),
+        (ok(0, 1, 0, 1, "a"), "fail:0/0:why"),
+        (
+            Event::Finished {
+                life: 0,
+                outcome: Outcome::Failed {
+                    task: None,
+                    failure: failure(FailureClass::Poison),
+                },
+            },
+            "release",
+        ),
+        (Event::Retried { life: 1 }, "0/0#1"),
+        (ok(0, 0, 1, 2, "a"), "succeed"),
+    ]);
+    assert_eq!(machine.dead().count(), 0);
+}
+
+#[test]
+fn a_dead_task_that_ends_well_after_all_has_ended_well() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (ng(0, 0, 0, FailureClass::Poison), "bury:0/0"),
+        (ok(0, 0, 0, 1, "a"), ""),
+        (ok(0, 1, 0, 2, "a"), "succeed"),
+    ]);
+    assert_eq!(machine.progress().dead(), 0);
+}
+
+#[test]
+fn a_job_whose_tasks_all_die_fails_before_all_have() {
+    let mut machine = JobMachine::new();
+    machine.apply(Timestamp(0), &submit());
+    machine.apply(Timestamp(1), &planned(&[(2_000, &[])]));
+    let mut ends = |index| {
+        let commands = machine.apply(Timestamp(2), &ng(0, index, 0, FailureClass::Poison));
+        matches!(commands.last(), Some(Command::Finish(_)))
+    };
+    assert_eq!((0..2_000).find(|index| ends(*index)), Some(999));
 }
 
 #[test]

@@ -15,6 +15,8 @@ faults! {
     Retry,
     /// A run took too long.
     Timeout,
+    /// A run panicked.
+    Panic,
     /// A run failed for good.
     Fatal,
     /// A run was found to kill workers.
@@ -69,6 +71,16 @@ faults! {
     SecondCommit,
     /// The number of slots changed.
     CapacityChanged,
+    /// A task was given up.
+    TaskDied,
+    /// A coordinator buried a task that was buried before.
+    BuriedTwice,
+    /// A run of a task that was given up ended well.
+    DeadTaskEndedWell,
+    /// Others went on after a task had been given up.
+    WentOnWithoutDead,
+    /// A job failed only because tasks had been given up.
+    DeadEnd,
     /// The job was cancelled.
     Cancelled,
     /// The deadline passed.

@@ -26,6 +26,7 @@ pub(super) struct Scenario {
 pub(super) struct Hostility {
     pub(super) retry: u64,
     pub(super) timeout: u64,
+    pub(super) panic: u64,
     pub(super) fatal: u64,
     pub(super) poison: u64,
     pub(super) worker_gone: u64,
@@ -76,6 +77,7 @@ impl Hostility {
         let mut drawn = Self {
             retry: sometimes(120),
             timeout: sometimes(60),
+            panic: 0,
             fatal: 0,
             poison: 0,
             worker_gone: sometimes(80),
@@ -104,8 +106,11 @@ impl Hostility {
         if rng.permille(60) {
             drawn.fatal = 10;
         }
-        if rng.permille(60) {
+        if rng.permille(100) {
             drawn.poison = 10;
+        }
+        if rng.permille(100) {
+            drawn.panic = 200;
         }
         if rng.permille(30) {
             drawn.plan_fails = 500;

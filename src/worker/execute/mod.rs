@@ -133,7 +133,8 @@ impl Error {
             | Self::Crs(_)
             | Self::Moved { .. }
             | Self::Bug { .. } => FailureClass::Fatal,
-            Self::Panicked(_) | Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
+            Self::Panicked(_) => FailureClass::Panic,
+            Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
                 FailureClass::Retry { after_ms: None }
             }
         }

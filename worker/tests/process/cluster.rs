@@ -62,6 +62,11 @@ impl WorkerProcess {
         self.child.wait().unwrap();
     }
 
+    /// Tells how it ended, if it has.
+    pub(crate) fn has_died(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().unwrap()
+    }
+
     pub(crate) fn terminate(&mut self) -> ExitStatus {
         let pid = self.child.id().to_string();
         assert!(

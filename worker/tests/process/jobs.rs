@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use swath::ids::OperationName;
 use swath::io::sample::{SampleOptions, write_sample};
+use swath::job::Outcome;
 use swath::spec::{JobOptions, NamedInput, RasterOutput, SPEC_VERSION, TaskList};
 use swath::testing::nats_server::NatsServer;
 use swath::{JobSpec, TaskOperation};
@@ -47,6 +48,41 @@ fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
 /// NDVI, and work that changes nothing: the job must last until it has been disturbed.
 const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
     + exp(R / 10000) + log(R + 1) + log(N + 1) + sin(N * R) + cos(N * R) + atan2(N, R) + atan2(R, N))";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_task_that_kills_its_workers_is_given_up_after_five_and_the_others_end() {
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let mut workers: Vec<_> = (0..7)
+        .map(|n| WorkerProcess::start(&format!("w{n}"), &server))
+        .collect();
+    wait_for_workers(&client, 7).await;
+    let mut params = vec![json!({ "times": 0 }); 30];
+    params[10] = json!({ "kind": "abort" });
+    let mut spec = queue(0, 0);
+    spec.operation = TaskOperation::Custom {
+        operation: OperationName::new("fail").unwrap(),
+        tasks: TaskList::new(&params),
+    };
+    let job = submit(&client, &spec).await;
+    let ended = client.wait(&job).await.unwrap();
+    let Some(Outcome::Failed { task, failure }) = &ended.outcome else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(failure.code, "poison", "{failure}");
+    assert_eq!(task.map(|task| task.index), Some(10));
+    assert_eq!((ended.progress.done(), ended.progress.dead()), (29, 1));
+    let letters = client.dead_letters().await.unwrap();
+    let ids: Vec<_> = letters.iter().map(|letter| letter.id.to_string()).collect();
+    assert_eq!(ids, [format!("{job}.0.10")]);
+    assert!(
+        letters[0].cause.contains("5 workers took it up"),
+        "{}",
+        letters[0].cause
+    );
+    let died = workers.iter_mut().filter_map(WorkerProcess::has_died);
+    assert_eq!(died.count(), 5);
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_coordinator() {

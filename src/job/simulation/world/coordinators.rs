@@ -160,6 +160,12 @@ impl World {
                     },
                 );
             }
+            Command::Bury { task } => {
+                let life = self.coordinators[number].machine.life();
+                if !self.letters.insert((life, *task)) {
+                    self.counts.hit(Fault::BuriedTwice);
+                }
+            }
             Command::Finish(outcome) => self.soon(Event::Finished {
                 life: self.coordinators[number].machine.life(),
                 outcome: outcome.as_ref().clone(),

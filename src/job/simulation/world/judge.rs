@@ -30,6 +30,7 @@ impl World {
             Outcome::Failed { task, failure } => match failure.code.as_str() {
                 "injected-retry" => self.justify_attempts(*task, Fault::Retry, &outcome)?,
                 "injected-timeout" => self.justify_attempts(*task, Fault::Timeout, &outcome)?,
+                "injected-panic" => self.justify_attempts(*task, Fault::Panic, &outcome)?,
                 "injected-fatal" => self.justify(Fault::Fatal, &outcome)?,
                 "injected-poison" => self.justify(Fault::Poison, &outcome)?,
                 "injected-plan" => self.justify(Fault::PlanFailed, &outcome)?,
@@ -47,6 +48,16 @@ impl World {
         }
         if outcome != Outcome::Succeeded && self.commit.is_some() {
             self.counts.hit(Fault::CommittedAndFailed);
+        }
+        for (task, cause) in self.reference.dead() {
+            let letter = self.letters.contains(&(self.reference.life(), task));
+            hold("every dead task has a letter", letter, || {
+                format!("{task} died of {cause}")
+            })?;
+        }
+        if matches!(&outcome, Outcome::Failed { failure, .. } if failure.message.contains("dead letters"))
+        {
+            self.counts.hit(Fault::DeadEnd);
         }
         a_replay_is_equal(&self.broker.log, &self.reference)?;
         for coordinator in &self.coordinators {
@@ -79,7 +90,9 @@ impl World {
         self.justify(cause, outcome)?;
         let own = self.broker.log.iter().filter_map(|(_, event)| match event {
             Event::TaskFailed(told) if Some(told.task) == task => match told.failure.class {
-                FailureClass::Retry { .. } | FailureClass::Timeout => Some(told.attempt),
+                FailureClass::Retry { .. } | FailureClass::Timeout | FailureClass::Panic => {
+                    Some(told.attempt)
+                }
                 _ => None,
             },
             _ => None,

@@ -31,7 +31,9 @@ impl World {
         self.count(&event);
         let at = Timestamp(self.now);
         let ended = self.reference.outcome().cloned();
+        let dead = self.reference.dead().count();
         let commands = self.reference.apply(at, &event);
+        self.count_dead(dead, &event);
         self.tell(|| format!("log {event:?} gives {commands:?}"));
         self.witness
             .observe(at, &event, &commands, &self.reference)?;
@@ -83,6 +85,22 @@ impl World {
             if self.coordinators[number].done {
                 self.coordinator_is_called(number);
             }
+        }
+    }
+
+    fn count_dead(&mut self, before: usize, event: &Event) {
+        let now = self.reference.dead().count();
+        if now > before {
+            self.counts.hit(Fault::TaskDied);
+        }
+        if let Event::TaskSucceeded(_) = event
+            && before > 0
+        {
+            self.counts.hit(if now < before {
+                Fault::DeadTaskEndedWell
+            } else {
+                Fault::WentOnWithoutDead
+            });
         }
     }
 

@@ -133,6 +133,8 @@ pub(super) struct World {
     /// When this life of the job began.
     begun_at: i64,
     retries_left: u32,
+    /// The dead letters: which life of the job gave up which task.
+    letters: BTreeSet<(u32, TaskId)>,
     counts: Counts,
     trace: bool,
 }
@@ -167,6 +169,7 @@ impl World {
             ended_at: None,
             begun_at: 0,
             retries_left: scenario.retries,
+            letters: BTreeSet::new(),
             counts: Counts::new(),
             trace,
             stages: Vec::new(),

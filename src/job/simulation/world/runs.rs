@@ -154,6 +154,12 @@ impl World {
                 "injected-timeout",
             ),
             (
+                hostility.panic,
+                Fault::Panic,
+                FailureClass::Panic,
+                "injected-panic",
+            ),
+            (
                 hostility.fatal,
                 Fault::Fatal,
                 FailureClass::Fatal,
