@@ -218,6 +218,7 @@ fn complete_job(tasks: u32) -> JobMachine {
         spec: Payload::Inline(Bytes::new()),
         title: "filter".to_owned(),
         options: JobOptions::default(),
+        start_at: None,
         seed: 1,
     });
     let stage = StageShape {

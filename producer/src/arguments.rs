@@ -1,10 +1,12 @@
 //! The command line.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use swath::ids::{JobId, LetterId, WorkerId};
-use swath::units::parse_bytes;
+use swath::time::Timestamp;
+use swath::units::{parse_bytes, parse_duration};
 
 use crate::job::JobArguments;
 
@@ -205,6 +207,12 @@ pub(crate) struct SubmitArguments {
     /// Id of the job; submitting the same job again under it is the same job
     #[arg(long, global = true)]
     pub(crate) id: Option<JobId>,
+    /// Begin after so long, such as 10m
+    #[arg(long, global = true, value_parser = parse_duration)]
+    pub(crate) delay: Option<Duration>,
+    /// Begin at a moment, such as 2026-12-01T06:00:00Z
+    #[arg(long, global = true, value_parser = parse_moment, conflicts_with = "delay")]
+    pub(crate) at: Option<Timestamp>,
     #[command(flatten)]
     pub(crate) job: JobArguments,
 }
@@ -213,4 +221,10 @@ pub(crate) struct SubmitArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+}
+
+fn parse_moment(text: &str) -> Result<Timestamp, String> {
+    let moment = humantime::parse_rfc3339_weak(text)
+        .map_err(|error| format!("{error}; give it as 2026-12-01T06:00:00Z"))?;
+    Ok(Timestamp::from_system(moment))
 }

@@ -66,6 +66,8 @@ pub(crate) struct JobDocument {
     tasks: u64,
     done: u64,
     submitted_at_us: Option<i64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    start_at_us: Option<i64>,
     finished_at_us: Option<i64>,
     /// How often the job was retried.
     retries: u32,
@@ -118,6 +120,7 @@ impl From<&JobProgress> for JobDocument {
             state: job.progress.state.name(),
             tasks,
             done,
+            start_at_us: job.progress.start_at.map(|at| at.0),
             submitted_at_us: job.progress.submitted_at.map(|at| at.0),
             finished_at_us: job.progress.finished_at.map(|at| at.0),
             retries: job.progress.retries,

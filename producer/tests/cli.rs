@@ -388,6 +388,26 @@ mod cli {
             1,
             &["swath dead list"],
         );
+        let later = ["submit", "--delay", "1h", "--id", "later"];
+        on_nats(&[&later[..], &queue[1..]].concat(), 0, &[]);
+        let status = on_nats(&["status", "later", "--json"], 0, &[]);
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        let wait =
+            status["start_at_us"].as_i64().unwrap() - status["submitted_at_us"].as_i64().unwrap();
+        assert!((3_500_000_000..=3_600_000_000).contains(&wait), "{wait}");
+        let past = ["submit", "--at", "2026-01-02T03:04:05Z", "--id", "past"];
+        on_nats(&[&past[..], &queue[1..]].concat(), 0, &[]);
+        let status = on_nats(&["status", "past", "--json"], 0, &[]);
+        assert!(
+            status.contains("\"start_at_us\":1767323045000000"),
+            "{status}"
+        );
+        let wrong = ["submit", "--at", "tomorrow"];
+        on_nats(
+            &[&wrong[..], &queue[1..]].concat(),
+            2,
+            &["2026-12-01T06:00:00Z"],
+        );
         on_nats(&["dead", "purge", "--all"], 0, &[]);
         assert_eq!(on_nats(&["dead", "list", "--json"], 0, &[]).trim(), "[]");
         cluster.stop().await;

@@ -14,9 +14,10 @@ use bytes::Bytes;
 
 pub use coordinator::{Coordinator, CoordinatorConfig};
 pub use submit::SubmitOptions;
+use submit::job_message;
 pub use watch::JobProgress;
 
-use crate::broker::{self, Broker, DeadLetter, Signal};
+use crate::broker::{self, Broker, DeadLetter, Queue, Signal};
 use crate::ids::{JobId, LetterId, WorkerId};
 use crate::job::{Event, JobMachine, Payload};
 use crate::spec::{JobSpec, Output};
@@ -162,13 +163,24 @@ impl Client {
     /// # Errors
     /// When there is no such job, or the broker fails.
     pub async fn cancel(&self, job: &JobId) -> Result<(), Error> {
-        if self.replay(job).await?.is_finished() {
+        let machine = self.replay(job).await?;
+        if machine.is_finished() {
             return Ok(());
         }
         let entry = LogEntry {
             events: vec![Event::CancelRequested],
         };
-        Ok(self.broker.append(job, None, wire::encode(&entry)?).await?)
+        let payload = wire::encode(&entry)?;
+        self.broker.append(job, None, payload).await?;
+        if let Some(submission) = machine.submission()
+            && machine.waits_until().is_some()
+        {
+            // Nobody looks after it before it begins.
+            let mut message = job_message(job, machine.seed(), submission.options.priority)?;
+            message.id.push_str(".cancel");
+            self.broker.publish(Queue::Jobs, vec![message]).await?;
+        }
+        Ok(())
     }
 
     /// Removes a job's log and blobs.

@@ -7,6 +7,7 @@ use crate::broker::{Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
 use crate::spec::{JobSpec, Priority, TableInput, TaskOperation};
+use crate::time::Timestamp;
 use crate::wire::{self, JobMessage, LogEntry};
 
 /// How to submit.
@@ -14,6 +15,8 @@ use crate::wire::{self, JobMessage, LogEntry};
 pub struct SubmitOptions {
     /// The job's id; a second submit of the same job under the same id is the same job. Default a new one.
     pub id: Option<JobId>,
+    /// The moment before which the job is not to begin; a job that was submitted before keeps its own. Default now.
+    pub start_at: Option<Timestamp>,
 }
 
 impl Client {
@@ -30,7 +33,8 @@ impl Client {
             None => new_id(),
         };
         let bytes = wire::encode(spec)?;
-        if let Some(seed) = self.submit_log(&job, spec, bytes).await? {
+        let start_at = options.start_at;
+        if let Some(seed) = self.submit_log(&job, spec, bytes, start_at).await? {
             let message = job_message(&job, seed, spec.options.priority)?;
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }
@@ -43,6 +47,7 @@ impl Client {
         job: &JobId,
         spec: &JobSpec,
         bytes: bytes::Bytes,
+        start_at: Option<Timestamp>,
     ) -> Result<Option<u64>, Error> {
         // An id that was given may have been submitted before.
         match self.replay(job).await {
@@ -72,6 +77,7 @@ impl Client {
             title: title(spec),
             options: spec.options,
             seed,
+            start_at,
         };
         let entry = LogEntry {
             events: vec![Event::Submitted(submission)],

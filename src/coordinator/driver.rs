@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use futures::StreamExt;
 use tokio::sync::watch;
@@ -36,6 +36,8 @@ pub(crate) enum End {
     Finished,
     /// The job has no log (any more).
     NoSuchJob,
+    /// The job is not to begin before so long.
+    Waits(Duration),
 }
 
 /// Drives a job to its end.
@@ -52,6 +54,12 @@ pub(crate) async fn drive(
     let mut driver = Driver::new(job, broker, (sources, tables));
     for record in &past {
         driver.apply(record);
+    }
+    if let Some(start) = driver.machine.waits_until() {
+        let wait = start.since(Timestamp::from_system(SystemTime::now()));
+        if !wait.is_zero() {
+            return Ok(End::Waits(wait));
+        }
     }
     if past.len() > 1 {
         info!(records = past.len(), "took the job over");
@@ -245,12 +253,9 @@ impl<'a> Driver<'a> {
     /// Sets an alarm for a moment of the broker's clock. The wait is counted from the record that asked for it,
     /// where there is one, so that it does not matter how far our clock is off.
     fn at(&mut self, moment: Timestamp, alarm: Alarm) {
-        let (from, base) = self.last.unwrap_or_else(|| {
-            (
-                Timestamp::from_system(std::time::SystemTime::now()),
-                Instant::now(),
-            )
-        });
+        let (from, base) = self
+            .last
+            .unwrap_or_else(|| (Timestamp::from_system(SystemTime::now()), Instant::now()));
         let wait = moment.since(from);
         match (wait, alarm) {
             (Duration::ZERO, Alarm::Publish(task, attempt)) => self.due.push((task, attempt)),

@@ -23,6 +23,8 @@ use crate::wire::{self, JobMessage};
 pub const JOBS_AT_ONCE: usize = 32;
 /// How long a pull waits for a job.
 const PULL_WAIT: Duration = Duration::from_secs(20);
+/// The longest that a job rests that is not to begin yet, before it is looked at again: clocks may be set.
+const WAIT_MAX: Duration = Duration::from_secs(600);
 /// How long a job rests that could not be driven.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
 
@@ -153,6 +155,11 @@ impl CoordinatorService {
         };
         match end {
             Ok(End::Finished) => self.settle(delivery, Settle::Done).await,
+            Ok(End::Waits(wait)) => {
+                info!(?wait, "the job is not to begin yet");
+                let delay = wait.min(WAIT_MAX);
+                self.settle(delivery, Settle::Retry { delay }).await;
+            }
             Ok(End::NoSuchJob) => {
                 warn!("the job has no log");
                 self.settle(

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::failure::Failure;
 use crate::ids::{Attempt, ExecutionId, Incarnation, StageId, TaskId, WorkerId, WorkerRef};
 use crate::spec::JobOptions;
+use crate::time::Timestamp;
 
 /// Bytes in a message, or the name of a blob when they pass the broker's payload limit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Submission {
     /// Seeds the jitter of retries; drawn at random, so it also tells two jobs of one id apart: one that was
     /// forgotten, and a later one.
     pub seed: u64,
+    /// The moment before which the job is not to begin, by the clock of whoever coordinates it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_at: Option<Timestamp>,
 }
 
 /// What the machine must know of a stage: how many tasks, and which stages they read.

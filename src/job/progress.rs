@@ -54,6 +54,8 @@ pub struct Progress {
     pub state: JobState,
     /// When it was submitted.
     pub submitted_at: Option<Timestamp>,
+    /// The moment before which it is not to begin.
+    pub start_at: Option<Timestamp>,
     /// When it was planned.
     pub planned_at: Option<Timestamp>,
     /// When its end was recorded.

@@ -67,7 +67,7 @@ pub struct JobOptions {
     /// The longest that one try of a task may run; default no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_timeout_ms: Option<u64>,
-    /// The longest that the job may take from submit to end; default no limit.
+    /// The longest that the job may take from its submit, or from when it may begin, to its end; default no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
 }

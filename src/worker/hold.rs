@@ -148,6 +148,10 @@ impl Shared {
             execution,
             Arc::clone(cancelled),
         );
+        // The job may have ended while this waited for its turn: who stops tasks did not see it yet.
+        if self.is_released(&(message.job.clone(), message.seed)) {
+            cancelled.store(true, Ordering::Relaxed);
+        }
         let started = Instant::now();
         let timeout = message.timeout_ms.map(Duration::from_millis);
         let task = message.task;

@@ -1,14 +1,18 @@
 //! A whole cluster in one process: embedded broker, real Flight on loopback.
 
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
 
 use serde_json::json;
+use swath::broker::{Broker, EmbeddedBroker, EmbeddedConfig, NatsBroker, NatsConfig};
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::grid::{DataType, Samples};
 use swath::ids::JobId;
-use swath::job::Outcome;
+use swath::job::{JobState, Outcome};
 use swath::spec::{JobOptions, RasterOutput, RetryPolicy};
+use swath::testing::nats_server::NatsServer;
+use swath::time::Timestamp;
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
 use crate::common::{assert_ndvi, leftovers, ndvi, raster_output, read, scene, tasks};
@@ -506,6 +510,50 @@ async fn a_job_beyond_its_deadline_fails_as_such() {
     cluster.stop().await;
 }
 
+async fn check_delay(broker: Arc<dyn Broker>) {
+    let cluster = LocalCluster::start_on(broker, LocalOptions::default()).await;
+    let cluster = cluster.unwrap();
+    let client = cluster.client();
+    let submit = async |delay| {
+        let mut spec = tasks("noop", &[json!({})]);
+        // Counted from when it may begin, or the first job would not have time enough.
+        spec.options.deadline_ms = Some(60_000);
+        let start_at = Timestamp::from_system(SystemTime::now()).after(delay);
+        let options = SubmitOptions {
+            id: None,
+            start_at: Some(start_at),
+        };
+        (client.submit(&spec, options).await.unwrap(), start_at)
+    };
+    let ended = async |job| {
+        let ended = tokio::time::timeout(Duration::from_secs(60), client.wait(job)).await;
+        ended.expect("the job ends within a minute").unwrap()
+    };
+    let (soon, start_at) = submit(Duration::from_secs(2)).await;
+    let (late, _) = submit(Duration::from_secs(3600)).await;
+    let end = ended(&soon).await;
+    assert!(end.succeeded(), "{}", end.sentence());
+    // One clock for all: it may be read in any order, but not set back.
+    assert!(end.progress.planned_at.unwrap() >= start_at);
+    let waits = client.status(&late).await.unwrap();
+    assert_eq!(waits.progress.state, JobState::Submitted);
+    client.cancel(&late).await.unwrap();
+    assert_eq!(ended(&late).await.outcome, Some(Outcome::Cancelled));
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_job_begins_when_it_may_and_can_be_cancelled_before() {
+    check_delay(EmbeddedBroker::new(EmbeddedConfig::default())).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delayed_job_begins_when_it_may_and_can_be_cancelled_before_on_nats() {
+    let server = NatsServer::start().unwrap();
+    let broker = NatsBroker::connect(NatsConfig::for_url(server.url())).await;
+    check_delay(broker.unwrap()).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn the_same_job_under_the_same_id_is_one_job() {
     let cluster = cluster(1).await;
@@ -513,6 +561,7 @@ async fn the_same_job_under_the_same_id_is_one_job() {
     let id = JobId::new("mine").unwrap();
     let options = || SubmitOptions {
         id: Some(id.clone()),
+        ..SubmitOptions::default()
     };
     let spec = tasks("noop", &[json!({})]);
     client.submit(&spec, options()).await.unwrap();

@@ -1,11 +1,14 @@
 //! `swath submit` and `swath explain`.
 
+use std::time::SystemTime;
+
 use swath::client::SubmitOptions;
 use swath::coordinator::make_plan;
 use swath::io::source::Sources;
 use swath::plan::catalog::Capacity;
 use swath::plan::explain;
 use swath::tables::Tables;
+use swath::time::Timestamp;
 
 use crate::arguments::{ExplainArguments, Global, SubmitArguments};
 use crate::failure::CliError;
@@ -14,9 +17,12 @@ use crate::{output, progress};
 pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Result<(), CliError> {
     let spec = arguments.job.into_spec()?;
     let client = global.connect().await?;
-    let job = client
-        .submit(&spec, SubmitOptions { id: arguments.id })
-        .await?;
+    let delayed = |delay| Timestamp::from_system(SystemTime::now()).after(delay);
+    let options = SubmitOptions {
+        id: arguments.id,
+        start_at: arguments.at.or(arguments.delay.map(delayed)),
+    };
+    let job = client.submit(&spec, options).await?;
     // Whoever asked to be idempotent may ask again until this line is out.
     println!("{job}");
     if !arguments.watch {

@@ -191,7 +191,7 @@ impl JobMachine {
         }
         self.submission = Some(submission.clone());
         self.submitted_at = Some(at);
-        self.begun_at = Some(at);
+        self.begun_at = Some(submission.start_at.map_or(at, |start| start.max(at)));
         commands.push(Command::Plan);
         commands.extend(self.watch_deadline());
     }
@@ -285,6 +285,7 @@ impl JobMachine {
         Progress {
             state: self.state(),
             submitted_at: self.submitted_at,
+            start_at: self.submission.as_ref().and_then(|it| it.start_at),
             planned_at: self.planned_at,
             finished_at: self.finished_at,
             outcome: self.outcome.clone(),
@@ -310,6 +311,17 @@ impl JobMachine {
     #[must_use]
     pub const fn submission(&self) -> Option<&Submission> {
         self.submission.as_ref()
+    }
+
+    /// Returns the moment before which the job is not to begin, while nothing but to wait for it is to be done.
+    #[must_use]
+    pub fn waits_until(&self) -> Option<Timestamp> {
+        let waits = self.life == 0 && self.board.is_none() && self.decided.is_none();
+        let submission = self
+            .submission
+            .as_ref()
+            .filter(|_| waits && self.outcome.is_none());
+        submission?.start_at
     }
 
     /// Returns how often the job was retried: 0 in its first life.

@@ -74,6 +74,7 @@ fn submit_with(options: JobOptions) -> Event {
         title: "test".to_owned(),
         options,
         seed: 7,
+        start_at: None,
     })
 }
 
@@ -419,6 +420,29 @@ fn a_task_that_panics_or_never_ends_is_buried_when_its_attempts_are_used_up() {
             (ng(0, 0, 1, class), end),
         ]);
     }
+}
+
+#[test]
+fn a_job_that_is_not_to_begin_yet_waits_unless_something_is_decided() {
+    let options = JobOptions {
+        deadline_ms: Some(500),
+        ..JobOptions::default()
+    };
+    let start = Timestamp(9_000_000);
+    let Event::Submitted(mut submission) = submit_with(options) else {
+        unreachable!();
+    };
+    submission.start_at = Some(start);
+    let mut machine = JobMachine::new();
+    // The deadline counts from when it may begin.
+    let commands = machine.apply(Timestamp(0), &Event::Submitted(submission));
+    assert_eq!(words(Timestamp(0), &commands), "plan watch:9500");
+    assert_eq!(machine.waits_until(), Some(start));
+    let mut planned_machine = machine.clone();
+    planned_machine.apply(start, &planned(&[(1, &[])]));
+    assert_eq!(planned_machine.waits_until(), None);
+    machine.apply(Timestamp(1), &Event::CancelRequested);
+    assert_eq!(machine.waits_until(), None);
 }
 
 #[test]

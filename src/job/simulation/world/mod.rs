@@ -185,6 +185,7 @@ impl World {
             title: "simulated".to_owned(),
             options: scenario.options,
             seed,
+            start_at: None,
         };
         self.at(
             0,
