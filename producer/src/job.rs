@@ -38,6 +38,9 @@ pub(crate) struct JobArguments {
     /// The longest that the job may take, such as 2h
     #[arg(long, global = true, value_parser = parse_duration)]
     deadline: Option<std::time::Duration>,
+    /// No second run of a task that takes far longer than its peers
+    #[arg(long, global = true)]
+    no_speculation: bool,
     #[command(subcommand)]
     job: Option<JobCommand>,
 }
@@ -238,6 +241,7 @@ impl JobArguments {
         }
         let ms = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         options.task_timeout_ms = self.task_timeout.map(ms).or(options.task_timeout_ms);
+        options.speculation.enabled &= !self.no_speculation;
         options.deadline_ms = self.deadline.map(ms).or(options.deadline_ms);
         Ok(spec)
     }

@@ -20,7 +20,7 @@ use futures::stream::BoxStream;
 pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
-use crate::ids::{Attempt, Incarnation, JobId, LetterId, WorkerId};
+use crate::ids::{Attempt, Incarnation, JobId, LetterId, TaskId, WorkerId};
 use crate::spec::Priority;
 use crate::time::Timestamp;
 
@@ -147,6 +147,15 @@ pub enum Signal {
         /// Whether partitions stay for a retry, as long as there is room for them.
         #[serde(default)]
         keep: bool,
+    },
+    /// Stop runs of a task: another one has ended well.
+    Stop {
+        /// The job.
+        job: JobId,
+        /// The task.
+        task: TaskId,
+        /// The last attempt of which runs are of no use.
+        attempt: Attempt,
     },
     /// Finish what runs and leave.
     Drain(WorkerId),

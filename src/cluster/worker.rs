@@ -145,6 +145,7 @@ impl Worker {
             broker: Arc::clone(&broker),
             sources: ports.sources.clone(),
             tables: ports.tables.clone(),
+            registry: Registry::clone(&ports.registry),
             driven,
         };
         let (drain_timeout, coordinate, slots) =

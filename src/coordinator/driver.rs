@@ -11,15 +11,17 @@ use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
 use super::live::{LiveWorkers, Unseen};
+use super::stragglers::RunTimes;
 use super::{Error, letters, plan, publish};
 use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
 use crate::ids::{Attempt, JobId, LetterId, TaskId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
+use crate::ops::Registry;
 use crate::partition::hash_key;
 use crate::plan::catalog::Capacity;
 use crate::plan::{Plan, StageWork};
-use crate::spec::{JobSpec, OutputKind};
+use crate::spec::{JobSpec, OutputKind, TaskOperation};
 use crate::tables::Tables;
 use crate::time::Timestamp;
 use crate::wire::{self, LogEntry};
@@ -44,14 +46,14 @@ pub(crate) enum End {
 pub(crate) async fn drive(
     job: &JobId,
     broker: &Arc<dyn Broker>,
-    (sources, tables): (&Sources, &Tables),
+    with: (&Sources, &Tables, &Registry),
     mut live: watch::Receiver<LiveWorkers>,
 ) -> Result<End, Error> {
     let past = broker.read_log(job).await?;
     let Some(seen) = past.last().map(|record| record.sequence) else {
         return Ok(End::NoSuchJob);
     };
-    let mut driver = Driver::new(job, broker, (sources, tables));
+    let mut driver = Driver::new(job, broker, with);
     for record in &past {
         driver.apply(record);
     }
@@ -78,6 +80,7 @@ pub(crate) async fn drive(
         }
         let alive = live.borrow_and_update().clone();
         driver.report_lost(&alive).await?;
+        driver.report_stragglers(&alive).await?;
         let alarm = driver.alarms.first_key_value().map(|(at, _)| *at);
         let asleep = async {
             match alarm {
@@ -123,6 +126,7 @@ struct Driver<'a> {
     broker: &'a Arc<dyn Broker>,
     sources: &'a Sources,
     tables: &'a Tables,
+    registry: &'a Registry,
     machine: JobMachine,
     spec: Option<Arc<JobSpec>>,
     plan: Option<Arc<Plan>>,
@@ -137,19 +141,23 @@ struct Driver<'a> {
     unseen: Unseen,
     /// Tasks of which letters were kept.
     buried: BTreeSet<TaskId>,
+    times: RunTimes,
+    /// Attempts that were said to straggle.
+    doubled_told: BTreeSet<(TaskId, Attempt)>,
 }
 
 impl<'a> Driver<'a> {
     fn new(
         job: &'a JobId,
         broker: &'a Arc<dyn Broker>,
-        (sources, tables): (&'a Sources, &'a Tables),
+        (sources, tables, registry): (&'a Sources, &'a Tables, &'a Registry),
     ) -> Self {
         Self {
             job,
             broker,
             sources,
             tables,
+            registry,
             machine: JobMachine::new(),
             spec: None,
             plan: None,
@@ -162,6 +170,8 @@ impl<'a> Driver<'a> {
             lost_told: BTreeSet::new(),
             unseen: Unseen::default(),
             buried: BTreeSet::new(),
+            times: RunTimes::default(),
+            doubled_told: BTreeSet::new(),
         }
     }
 
@@ -169,8 +179,13 @@ impl<'a> Driver<'a> {
     /// coordinator alike.
     fn apply(&mut self, record: &LogRecord) {
         self.last = Some((record.at, Instant::now()));
-        match LogEntry::fold(&record.payload, record.at, &mut self.machine) {
-            Ok(commands) => self.commands.extend(commands),
+        match wire::decode::<LogEntry>(&record.payload) {
+            Ok(entry) => {
+                for event in &entry.events {
+                    self.times.note(event);
+                    self.commands.extend(self.machine.apply(record.at, event));
+                }
+            }
             Err(error) => warn!(%error, sequence = record.sequence, "a log record was left out"),
         }
     }
@@ -206,6 +221,7 @@ impl<'a> Driver<'a> {
         let mut over = false;
         let mut finish = None;
         let mut bury = Vec::new();
+        let mut again = Vec::new();
         for command in std::mem::take(&mut self.commands) {
             match command {
                 Command::Plan => self.make_plan(live).await?,
@@ -217,6 +233,13 @@ impl<'a> Driver<'a> {
                     self.at(not_before, Alarm::Publish(task, attempt));
                 }
                 Command::WatchDeadline { at } => self.at(at, Alarm::Deadline),
+                Command::PublishAgain { task, attempt } => again.push((task, attempt)),
+                Command::Stop { task, attempt } => {
+                    let job = self.job.clone();
+                    self.broker
+                        .signal(Signal::Stop { job, task, attempt })
+                        .await?;
+                }
                 Command::Bury { task } => bury.push(task),
                 Command::Finish(outcome) => finish = Some(*outcome),
                 Command::Release => over = true,
@@ -247,6 +270,7 @@ impl<'a> Driver<'a> {
                 .await?;
         }
         self.publish_due().await?;
+        self.publish_again(again).await?;
         Ok(false)
     }
 
@@ -282,6 +306,63 @@ impl<'a> Driver<'a> {
         }
         debug!(tasks = messages.len(), "publishing tasks");
         Ok(self.broker.publish(Queue::Tasks, messages).await?)
+    }
+
+    /// Publishes second messages of attempts, for runs beside those that take too long.
+    async fn publish_again(&mut self, tasks: Vec<(TaskId, Attempt)>) -> Result<(), Error> {
+        if tasks.is_empty() {
+            return Ok(());
+        }
+        let (spec, plan) = (self.spec().await?, self.plan().await?);
+        let mut messages = Vec::new();
+        for task in tasks {
+            let (broker, sources) = (&**self.broker, (&*spec, &*plan));
+            let made =
+                publish::task_message(self.job, broker, sources, &self.machine, task).await?;
+            messages.extend(made.map(|message| Message {
+                id: format!("{}.again", message.id),
+                ..message
+            }));
+        }
+        Ok(self.broker.publish(Queue::Tasks, messages).await?)
+    }
+
+    /// Records which runs take far longer than their peers did, as many as there are slots in which nothing runs.
+    async fn report_stragglers(&mut self, live: &LiveWorkers) -> Result<(), Error> {
+        let policy = match self.machine.submission() {
+            Some(submission) => submission.options.speculation,
+            None => return Ok(()),
+        };
+        let mine: Vec<_> = live
+            .long_runs
+            .iter()
+            .filter(|run| run.job == *self.job)
+            .collect();
+        if !policy.enabled || live.free_slots == 0 || mine.is_empty() {
+            return Ok(());
+        }
+        let stages = self.machine.progress().stages;
+        let mut events = Vec::new();
+        for (task, attempt) in self.times.stragglers(&policy, &stages, mine.into_iter()) {
+            let told = self.doubled_told.contains(&(task, attempt));
+            if !told && events.len() < live.free_slots as usize && self.may_run_twice().await? {
+                info!(%task, "a run takes far longer than its peers did: a second one may begin");
+                self.doubled_told.insert((task, attempt));
+                events.push(Event::Straggling { task, attempt });
+            }
+        }
+        if events.is_empty() {
+            return Ok(());
+        }
+        let payload = wire::encode(&LogEntry { events })?;
+        Ok(self.broker.append(self.job, None, payload).await?)
+    }
+
+    async fn may_run_twice(&mut self) -> Result<bool, Error> {
+        Ok(match &self.spec().await?.operation {
+            TaskOperation::Custom { operation, .. } => self.registry.may_run_twice(operation),
+            _ => true,
+        })
     }
 
     async fn make_plan(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<(), Error> {

@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::broker::Broker;
-use crate::ids::{Incarnation, WorkerId};
+use crate::ids::{Attempt, Incarnation, JobId, TaskId, WorkerId};
 use crate::job::failure::chain;
 use crate::wire::{self, WorkerState};
 
@@ -27,6 +27,18 @@ const FORGET_AFTER: u32 = 600;
 /// A life of a worker.
 type Life = (WorkerId, Incarnation);
 
+/// Runs of less are not told.
+const LONG_MS: u64 = 500;
+
+/// A run that has been going on for a while.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LongRun {
+    pub(crate) job: JobId,
+    pub(crate) task: TaskId,
+    pub(crate) attempt: Attempt,
+    pub(crate) elapsed_ms: u64,
+}
+
 /// Which lives of which workers count as alive, and their slots.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LiveWorkers {
@@ -36,6 +48,10 @@ pub(crate) struct LiveWorkers {
     pub(crate) slots: u32,
     /// Memory of a task on the worker that gives it least.
     pub(crate) task_bytes: Option<u64>,
+    /// Slots in which nothing runs.
+    pub(crate) free_slots: u32,
+    /// What has been running for a while.
+    pub(crate) long_runs: Arc<[LongRun]>,
     /// Number of readings, ever.
     readings: u64,
     /// Each life that was seen, and the number of readings in a row that it has been missing from.
@@ -122,14 +138,31 @@ pub(crate) async fn follow(
         match broker.workers().await {
             Ok(records) => {
                 readings = readings.saturating_add(1);
+                let mut long_runs = Vec::new();
+                let mut free_slots = 0u32;
                 live.read(records.into_iter().filter_map(|record| {
                     let state = wire::decode::<WorkerState>(&record.payload).ok()?;
+                    let busy = u32::try_from(state.running.len()).unwrap_or(u32::MAX);
+                    if !state.draining {
+                        free_slots = free_slots.saturating_add(state.slots.saturating_sub(busy));
+                    }
+                    let long = state
+                        .running
+                        .into_iter()
+                        .filter(|it| it.elapsed_ms >= LONG_MS);
+                    long_runs.extend(long.map(|run| LongRun {
+                        job: run.job,
+                        task: run.task,
+                        attempt: run.attempt,
+                        elapsed_ms: run.elapsed_ms,
+                    }));
                     let room = (!state.draining).then_some(Room {
                         slots: state.slots,
                         task_bytes: state.memory_bytes / u64::from(state.slots.max(1)),
                     });
                     Some((record.id, record.incarnation, room))
                 }));
+                (live.free_slots, live.long_runs) = (free_slots, long_runs.into());
                 live.settled = readings >= MISSES_MAX && started.elapsed() >= PERIOD * MISSES_MAX;
                 sender.send_replace(live.clone());
             }

@@ -11,6 +11,7 @@ mod live;
 mod plan;
 mod publish;
 pub mod run;
+mod stragglers;
 mod zones;
 
 pub use plan::make_plan;

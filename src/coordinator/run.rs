@@ -15,6 +15,7 @@ use crate::broker::{Broker, DeadLetter, Delivery, Queue, Settle};
 use crate::ids::{JobId, LetterId};
 use crate::io::source::Sources;
 use crate::job::failure::chain;
+use crate::ops::Registry;
 use crate::partition::hash_key;
 use crate::tables::Tables;
 use crate::wire::{self, JobMessage};
@@ -58,6 +59,8 @@ pub struct CoordinatorService {
     pub sources: Sources,
     /// Plans queries.
     pub tables: Tables,
+    /// The operations of task queues.
+    pub registry: Registry,
     /// Told which jobs are driven.
     pub driven: Driven,
 }
@@ -145,8 +148,9 @@ impl CoordinatorService {
         shutdown: CancellationToken,
     ) {
         info!(deliveries = delivery.deliveries, "coordinating");
+        let with = (&self.sources, &self.tables, &self.registry);
         let end = tokio::select! {
-            end = driver::drive(job, &self.broker, (&self.sources, &self.tables), live) => end,
+            end = driver::drive(job, &self.broker, with, live) => end,
             () = self.keep(delivery) => return,
             () = shutdown.cancelled() => {
                 info!("gave the job back");

@@ -18,6 +18,20 @@ pub enum Command {
         /// The earliest moment.
         not_before: Timestamp,
     },
+    /// Put a second message of a published attempt on the queue, for a run beside the one that takes too long.
+    PublishAgain {
+        /// The task.
+        task: TaskId,
+        /// Which try of it.
+        attempt: Attempt,
+    },
+    /// Tell all workers to stop runs of a task, up to this attempt: another run has ended well. It may be skipped.
+    Stop {
+        /// The task.
+        task: TaskId,
+        /// The last attempt that is of no use.
+        attempt: Attempt,
+    },
     /// Append `DeadlineReached` for this life at this moment, unless it has ended by then.
     WatchDeadline {
         /// The moment.

@@ -123,6 +123,13 @@ pub enum Event {
     TaskSucceeded(TaskSuccess),
     /// A run of a task did not end well.
     TaskFailed(TaskFailure),
+    /// A run of a task takes far longer than those of its peers took: a second one may begin beside it.
+    Straggling {
+        /// The task.
+        task: TaskId,
+        /// The attempt that is published.
+        attempt: Attempt,
+    },
     /// A life of a worker ended: what only it held must be made again.
     WorkerLost {
         /// The worker.

@@ -30,6 +30,12 @@ pub trait Operation: Send + Sync + 'static {
     /// Returns one line for `swath operations`.
     fn summary(&self) -> &'static str;
 
+    /// Tells whether a second run of a task may begin while a slow one goes on; default yes. Say no when a run is dear, or two
+    /// at once would disturb each other. It is no promise: a worker that is taken for dead may still run.
+    fn may_run_twice(&self) -> bool {
+        true
+    }
+
     /// Does the work of one task.
     ///
     /// # Errors
@@ -133,12 +139,17 @@ impl TaskContext {
 /// An operation with its types erased, as a worker holds it.
 trait Erased: Send + Sync {
     fn summary(&self) -> &'static str;
+    fn may_run_twice(&self) -> bool;
     fn call(&self, params: &[u8], context: &TaskContext) -> Result<Vec<u8>, OperationError>;
 }
 
 impl<O: Operation> Erased for O {
     fn summary(&self) -> &'static str {
         Operation::summary(self)
+    }
+
+    fn may_run_twice(&self) -> bool {
+        Operation::may_run_twice(self)
     }
 
     fn call(&self, params: &[u8], context: &TaskContext) -> Result<Vec<u8>, OperationError> {
@@ -195,6 +206,13 @@ impl Registry {
         self.operations
             .iter()
             .map(|(name, operation)| (name.as_str(), operation.summary()))
+    }
+
+    /// Tells whether a second run of a task of an operation may begin beside a slow one; not of one that is not known.
+    #[must_use]
+    pub fn may_run_twice(&self, name: &OperationName) -> bool {
+        let operation = self.operations.get(name.as_str());
+        operation.is_some_and(|operation| operation.may_run_twice())
     }
 
     /// Calls an operation with parameters as JSON; returns its result as JSON.

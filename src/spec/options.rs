@@ -56,6 +56,31 @@ impl Default for RetryPolicy {
     }
 }
 
+/// When a task that takes far longer than its peers gets a second run beside the first; the first success counts.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Speculation {
+    /// Whether at all; default yes.
+    pub enabled: bool,
+    /// Share of a stage's tasks, 0 to 1, that must be done first. Default 0.75.
+    pub quantile: f64,
+    /// How many times as long as the median of those a run must have taken. Default 3.
+    pub factor: f64,
+    /// How long a run must have taken at least. Default 2 s.
+    pub least_ms: u64,
+}
+
+impl Default for Speculation {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            quantile: 0.75,
+            factor: 3.0,
+            least_ms: 2_000,
+        }
+    }
+}
+
 /// How to run a job.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
@@ -70,6 +95,8 @@ pub struct JobOptions {
     /// The longest that the job may take from its submit, or from when it may begin, to its end; default no limit.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub deadline_ms: Option<u64>,
+    /// When a slow task gets a second run.
+    pub speculation: Speculation,
 }
 
 impl JobOptions {

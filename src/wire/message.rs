@@ -174,6 +174,12 @@ pub struct Running {
     pub task: TaskId,
     /// The run.
     pub execution: ExecutionId,
+    /// Which try of the task it is.
+    #[serde(default)]
+    pub attempt: Attempt,
+    /// How long it has been running, in milliseconds.
+    #[serde(default)]
+    pub elapsed_ms: u64,
 }
 
 #[cfg(test)]

@@ -143,8 +143,7 @@ impl Shared {
             }
         };
         let running = self.service.activity.start(
-            message.job.clone(),
-            message.task,
+            (message.job.clone(), message.task, message.attempt),
             execution,
             Arc::clone(cancelled),
         );

@@ -203,6 +203,9 @@ impl Shared {
                         Some(Signal::Release { job, seed, keep }) => {
                             self.release(Released { job, seed, kept: keep });
                         }
+                        Some(Signal::Stop { job, task, attempt }) => {
+                            self.service.activity.cancel_task(&job, task, attempt);
+                        }
                         Some(Signal::Drain(worker)) if worker == self.service.me.id => {
                             info!("asked to drain");
                             drain.cancel();

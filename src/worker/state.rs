@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use crate::ids::{ExecutionId, JobId, TaskId};
+use crate::ids::{Attempt, ExecutionId, JobId, TaskId};
 use crate::wire::Running;
 
 /// What a worker does now, shared by its parts.
@@ -13,8 +14,18 @@ pub struct Activity {
     inner: Arc<Inner>,
 }
 
-/// The runs under way: whose they are, and the flag that tells them to stop.
-type RunningMap = BTreeMap<ExecutionId, (JobId, TaskId, Arc<AtomicBool>)>;
+/// A run under way.
+#[derive(Debug)]
+struct Run {
+    job: JobId,
+    task: TaskId,
+    attempt: Attempt,
+    since: Instant,
+    /// Tells it to stop.
+    cancelled: Arc<AtomicBool>,
+}
+
+type RunningMap = BTreeMap<ExecutionId, Run>;
 
 #[derive(Debug, Default)]
 struct Inner {
@@ -49,15 +60,21 @@ impl Activity {
         )
     }
 
-    /// Counts a run as running; `cancelled` is set when its job is released.
+    /// Counts a run as running from now on; `cancelled` is set when it is to stop.
     pub(crate) fn start(
         &self,
-        job: JobId,
-        task: TaskId,
+        (job, task, attempt): (JobId, TaskId, Attempt),
         execution: ExecutionId,
         cancelled: Arc<AtomicBool>,
     ) -> RunningGuard {
-        self.running_map(|running| running.insert(execution, (job, task, cancelled)));
+        let run = Run {
+            job,
+            task,
+            attempt,
+            since: Instant::now(),
+            cancelled,
+        };
+        self.running_map(|running| running.insert(execution, run));
         RunningGuard {
             activity: self.clone(),
             execution,
@@ -67,8 +84,18 @@ impl Activity {
     /// Tells every running task of a job to stop.
     pub(crate) fn cancel(&self, job: &JobId) {
         self.running_map(|running| {
-            for (_, _, cancelled) in running.values().filter(|(of, ..)| of == job) {
-                cancelled.store(true, Ordering::Relaxed);
+            for run in running.values().filter(|run| run.job == *job) {
+                run.cancelled.store(true, Ordering::Relaxed);
+            }
+        });
+    }
+
+    /// Tells the runs of a task, up to an attempt, to stop.
+    pub(crate) fn cancel_task(&self, job: &JobId, task: TaskId, attempt: Attempt) {
+        let same = |run: &&Run| run.job == *job && run.task == task && run.attempt <= attempt;
+        self.running_map(|running| {
+            for run in running.values().filter(same) {
+                run.cancelled.store(true, Ordering::Relaxed);
             }
         });
     }
@@ -77,12 +104,13 @@ impl Activity {
     #[must_use]
     pub fn running(&self) -> Vec<Running> {
         self.running_map(|running| {
-            let entry =
-                |(execution, (job, task, _)): (&ExecutionId, &(JobId, TaskId, _))| Running {
-                    job: job.clone(),
-                    task: *task,
-                    execution: *execution,
-                };
+            let entry = |(execution, run): (&ExecutionId, &Run)| Running {
+                job: run.job.clone(),
+                task: run.task,
+                execution: *execution,
+                attempt: run.attempt,
+                elapsed_ms: u64::try_from(run.since.elapsed().as_millis()).unwrap_or(u64::MAX),
+            };
             running.iter().map(entry).collect()
         })
     }

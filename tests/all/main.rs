@@ -33,6 +33,8 @@ mod retry;
 #[path = "../shared/mod.rs"]
 mod shared;
 #[cfg(test)]
+mod stragglers;
+#[cfg(test)]
 #[cfg(feature = "tables")]
 mod tables;
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod answer;
 mod dead;
 mod loss;
 mod publish;
+mod speculate;
 mod stage;
 mod task;
 mod workers;
@@ -49,6 +50,8 @@ pub(super) struct Board {
     reopened: Vec<StageId>,
     /// Tasks that came back without their own fault, and how often.
     exceptions: BTreeMap<TaskId, Exception>,
+    /// Published tasks that have a second message on the queue.
+    doubled: BTreeSet<TaskId>,
     /// The tasks that are dead, and why.
     dead: BTreeMap<TaskId, Failure>,
     window: Window,
@@ -87,6 +90,7 @@ impl Board {
             ready: BTreeSet::new(),
             reopened: Vec::new(),
             exceptions: BTreeMap::new(),
+            doubled: BTreeSet::new(),
             dead: BTreeMap::new(),
             window: Window::default(),
         };
@@ -117,6 +121,7 @@ impl Board {
         self.delayed = BTreeSet::new();
         self.ready = BTreeSet::new();
         self.reopened = Vec::new();
+        self.doubled = BTreeSet::new();
         self.active = 0;
         for stage in &mut self.stages {
             stage.close();

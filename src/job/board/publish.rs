@@ -89,6 +89,7 @@ impl Board {
             return;
         };
         record.unpublish();
+        self.doubled.remove(&task);
         let was_due = !self.delayed.remove(&(moment, task));
         let Some(stage) = self.stage_mut(task.stage) else {
             return;

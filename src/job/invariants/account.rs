@@ -23,6 +23,8 @@ pub(in crate::job) struct Witness {
     pub(super) ever: BTreeSet<TaskId>,
     /// Published and not answered.
     pub(super) asked: BTreeMap<TaskId, (Attempt, Timestamp)>,
+    /// Attempts that are asked for twice at once.
+    pub(super) doubled: BTreeMap<TaskId, Attempt>,
     pub(super) last_attempt: BTreeMap<TaskId, Attempt>,
     pub(super) charged: BTreeMap<TaskId, u32>,
     /// Tasks that are not tried again in this life.
@@ -42,7 +44,9 @@ pub(in crate::job) struct Witness {
 impl Witness {
     pub(super) fn note(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {
         match event {
-            Event::Submitted(submission) if self.submitted_at.is_none() => {
+            Event::Submitted(submission)
+                if self.submitted_at.is_none() && self.decided.is_none() =>
+            {
                 self.options = submission.options;
                 self.submitted_at = Some(at);
             }
@@ -88,6 +92,7 @@ impl Witness {
         (self.finished, self.decided) = (None, None);
         (self.cancel_seen, self.deadline_seen) = (false, false);
         self.asked.clear();
+        self.doubled.clear();
         self.charged.clear();
         self.dead.clear();
         Some(dropped)
@@ -129,6 +134,7 @@ impl Witness {
                     .is_some_and(|(a, _)| *a == success.attempt);
                 if current || self.winner(task).is_some() {
                     self.asked.remove(&task);
+                    self.doubled.remove(&task);
                 }
                 None
             }
@@ -138,6 +144,7 @@ impl Witness {
                     return None;
                 }
                 self.asked.remove(&told.task);
+                self.doubled.remove(&told.task);
                 if settled.get(told.task.stage.0 as usize) == Some(&true) {
                     return None;
                 }

@@ -1,10 +1,10 @@
 //! The rules, each by the name under which it is reported.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::account::Witness;
 use super::{Violation, hold, progress_adds_up};
-use crate::ids::{StageId, TaskId};
+use crate::ids::{Attempt, StageId, TaskId};
 use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, TaskFailure};
 use crate::time::Timestamp;
 
@@ -52,10 +52,11 @@ impl Witness {
             self.winners_come_from_the_log()?;
             self.needed_winners_are_on_lives_not_known_lost()?;
         }
-        let dead_before = self.dead.clone();
+        let (dead_before, doubled_before) = (self.dead.clone(), self.doubled.clone());
         let charge = self.note_answer(event, &settled_before);
         self.who_dies_is_buried(&dead_before, commands, machine)?;
         self.a_decision_is_justified(commands, charge)?;
+        self.second_runs_are_right(event, commands, &doubled_before)?;
         if self.decided.is_some() {
             return Ok(());
         }
@@ -184,6 +185,40 @@ impl Witness {
         })
     }
 
+    /// An attempt is asked for twice at most, when it straggles, while it is published and can run; what is left of the two is
+    /// stopped when one has ended well.
+    fn second_runs_are_right(
+        &mut self,
+        event: &Event,
+        commands: &[Command],
+        before: &BTreeMap<TaskId, Attempt>,
+    ) -> Result<(), Violation> {
+        for command in commands {
+            match command {
+                Command::PublishAgain { task, attempt } => {
+                    let asked = self.asked.get(task).is_some_and(|(it, _)| it == attempt);
+                    let open = self.open().get(task.stage.0 as usize) == Some(&true);
+                    let told = matches!(event, Event::Straggling { .. });
+                    let first = self.doubled.insert(*task, *attempt).is_none();
+                    hold(
+                        "second runs are right",
+                        asked && open && told && first,
+                        || format!("{task} attempt {attempt} again, for {event:?}"),
+                    )?;
+                }
+                Command::Stop { task, .. } => {
+                    let ended = matches!(event, Event::TaskSucceeded(it) if it.task == *task);
+                    let doubled = before.contains_key(task) && self.winner(*task).is_some();
+                    hold("second runs are right", ended && doubled, || {
+                        format!("{task} is stopped, for {event:?}")
+                    })?;
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// The job is decided once, and for a reason that the log holds; a task at the end of its attempts decides.
     fn a_decision_is_justified(
         &mut self,
@@ -222,6 +257,7 @@ impl Witness {
         };
         self.decided = Some(outcome.clone());
         self.asked.clear();
+        self.doubled.clear();
         let justified = match outcome {
             Outcome::Succeeded => self.settled().iter().all(|settled| *settled),
             Outcome::Cancelled => self.cancel_seen,
@@ -376,6 +412,24 @@ impl Witness {
             "what is outstanding was asked and not answered",
             ours == theirs,
             || format!("asked {ours:?}, outstanding {theirs:?}"),
+        )?;
+        let again = |command: Command| match command {
+            Command::PublishAgain { task, attempt } => Some((task, attempt)),
+            _ => None,
+        };
+        let theirs: Vec<_> = machine
+            .outstanding()
+            .into_iter()
+            .filter_map(again)
+            .collect();
+        let doubled = self.doubled.iter().map(|(task, attempt)| (*task, *attempt));
+        let ours: Vec<_> = doubled
+            .filter(|(task, _)| open[task.stage.0 as usize])
+            .collect();
+        hold(
+            "what is outstanding was asked and not answered",
+            ours == theirs,
+            || format!("asked again {ours:?}, outstanding {theirs:?}"),
         )
     }
 }

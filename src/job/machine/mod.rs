@@ -135,8 +135,18 @@ impl JobMachine {
                 None
             }
             Event::TaskSucceeded(success) => {
-                let ended = self.board.as_mut()?.succeed(at, success).err()?;
-                Some(failed(Some(success.task), &ended))
+                let (task, board) = (success.task, self.board.as_mut()?);
+                let doubled = board.is_doubled(task);
+                let ended = board.succeed(at, success).err();
+                if doubled && board.winner(task).is_some() {
+                    let attempt = success.attempt;
+                    commands.push(Command::Stop { task, attempt });
+                }
+                Some(failed(Some(task), &ended?))
+            }
+            Event::Straggling { task, attempt } => {
+                self.board.as_mut()?.double(*task, *attempt, commands);
+                None
             }
             Event::TaskFailed(told) => {
                 let submission = self.submission.as_ref()?;
@@ -270,7 +280,10 @@ impl JobMachine {
         commands.extend(self.watch_deadline());
         match &self.board {
             None => commands.push(Command::Plan),
-            Some(board) => commands.extend(board.asked()),
+            Some(board) => {
+                commands.extend(board.asked());
+                commands.extend(board.asked_twice());
+            }
         }
         commands
     }

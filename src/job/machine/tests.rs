@@ -47,6 +47,8 @@ fn words(at: Timestamp, commands: &[Command]) -> String {
             let later = if *not_before > at { "+" } else { "" };
             format!("{task}#{attempt}{later}")
         }
+        Command::PublishAgain { task, attempt } => format!("{task}#{attempt}again"),
+        Command::Stop { task, attempt } => format!("stop:{task}#{attempt}"),
         Command::Bury { task } => format!("bury:{task}"),
         Command::WatchDeadline { at } => format!("watch:{}", at.0 / 1000),
         Command::Finish(outcome) => match outcome.as_ref() {
@@ -420,6 +422,43 @@ fn a_task_that_panics_or_never_ends_is_buried_when_its_attempts_are_used_up() {
             (ng(0, 0, 1, class), end),
         ]);
     }
+}
+
+#[test]
+fn a_run_that_straggles_gets_a_second_one_and_the_first_success_stops_the_other() {
+    let straggles = |index, attempt| Event::Straggling {
+        task: task(0, index),
+        attempt: Attempt(attempt),
+    };
+    let script = [
+        (submit(), "plan"),
+        (planned(&[(2, &[])]), "0/0#0 0/1#0"),
+        (straggles(0, 1), ""),
+        (straggles(0, 0), "0/0#0again"),
+    ];
+    outstanding(&check(&script), "0/0#0 0/1#0 0/0#0again");
+    let won = [
+        (ok(0, 0, 0, 1, "a"), "stop:0/0#0"),
+        // The other run was told to stop, or was not told in time.
+        (ng(0, 0, 0, FailureClass::Cancelled), ""),
+        (ok(0, 0, 0, 2, "b"), ""),
+        (straggles(0, 0), ""),
+        (ok(0, 1, 0, 3, "a"), "succeed"),
+    ];
+    let machine = check(&[&script[..], &won[..]].concat());
+    assert_eq!(machine.progress().retried(), 0);
+    // A failure of either answers the attempt; a success of the other still counts.
+    check(
+        &[
+            &script[..],
+            &[
+                (ng(0, 0, 0, FailureClass::WorkerGone), "0/0#1"),
+                (ok(0, 0, 0, 2, "b"), ""),
+                (ok(0, 1, 0, 3, "a"), "succeed"),
+            ],
+        ]
+        .concat(),
+    );
 }
 
 #[test]

@@ -25,6 +25,8 @@ pub(super) struct Input {
 pub(super) struct Message {
     pub(super) task: TaskId,
     pub(super) attempt: Attempt,
+    /// Whether it is a second message of the attempt.
+    pub(super) again: bool,
     pub(super) inputs: Vec<Input>,
 }
 
@@ -49,16 +51,17 @@ pub(super) struct Broker {
     pub(super) log: Vec<(Timestamp, Event)>,
     queue: BTreeMap<u64, Queued>,
     next: u64,
-    ids: BTreeMap<(TaskId, Attempt), i64>,
+    ids: BTreeMap<(TaskId, Attempt, bool), i64>,
 }
 
 impl Broker {
     pub(super) fn publish(&mut self, now: i64, visible_at: i64, message: Message) -> Published {
-        let known = self.ids.get(&(message.task, message.attempt)).copied();
+        let id = (message.task, message.attempt, message.again);
+        let known = self.ids.get(&id).copied();
         if known.is_some_and(|at| now - at < REMEMBERED) {
             return Published::Known;
         }
-        self.ids.insert((message.task, message.attempt), now);
+        self.ids.insert(id, now);
         self.next += 1;
         self.queue.insert(
             self.next,
@@ -77,7 +80,8 @@ impl Broker {
 
     /// Returns when an attempt was last taken as a new message.
     pub(super) fn published_at(&self, task: TaskId, attempt: Attempt) -> Option<i64> {
-        self.ids.get(&(task, attempt)).copied()
+        let ids = [false, true].map(|again| self.ids.get(&(task, attempt, again)).copied());
+        ids.into_iter().flatten().max()
     }
 
     /// Leases any visible message, in no order; `deliver_twice` leaves it visible to others.

@@ -73,6 +73,10 @@ faults! {
     CapacityChanged,
     /// A task was given up.
     TaskDied,
+    /// A second run of an attempt was asked for beside a slow one.
+    Doubled,
+    /// A run was stopped since another one had ended well.
+    LoserStopped,
     /// A coordinator buried a task that was buried before.
     BuriedTwice,
     /// A run of a task that was given up ended well.

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::super::broker::{Input, Message, Published};
 use super::super::fault::Fault;
-use super::super::worker::SLOTS;
+use super::super::worker::{Run, SLOTS};
 use super::{Happening, MS, World, injected};
-use crate::ids::{Attempt, StageId, TaskId};
+use crate::ids::{Attempt, ExecutionId, StageId, TaskId};
 use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, Payload};
 
 impl World {
@@ -137,7 +137,7 @@ impl World {
                 attempt,
                 not_before,
             } if not_before.0 <= self.now => {
-                self.publish(number, *task, *attempt);
+                self.publish(number, *task, *attempt, false);
             }
             Command::WatchDeadline { at } if at.0 <= self.now => {
                 if !self.coordinators[number].machine.is_finished() {
@@ -160,6 +160,11 @@ impl World {
                     },
                 );
             }
+            Command::PublishAgain { task, attempt } => {
+                self.counts.hit(Fault::Doubled);
+                self.publish(number, *task, *attempt, true);
+            }
+            Command::Stop { task, attempt } => self.stop_runs(*task, *attempt),
             Command::Bury { task } => {
                 let life = self.coordinators[number].machine.life();
                 if !self.letters.insert((life, *task)) {
@@ -193,7 +198,7 @@ impl World {
     }
 
     /// Makes the message from what this coordinator knows; skips it when an input has no winner just now.
-    pub(super) fn publish(&mut self, number: usize, task: TaskId, attempt: Attempt) {
+    pub(super) fn publish(&mut self, number: usize, task: TaskId, attempt: Attempt, again: bool) {
         let machine = &self.coordinators[number].machine;
         let mut inputs = Vec::new();
         for stage in &self.stages[task.stage.0 as usize].inputs {
@@ -220,12 +225,35 @@ impl World {
             Message {
                 task,
                 attempt,
+                again,
                 inputs,
             },
         ) {
             Published::New => {}
             Published::Known => self.counts.hit(Fault::Deduplicated),
             Published::Again => self.counts.hit(Fault::PublishedTwice),
+        }
+    }
+
+    /// Tells the workers to stop runs of a task; a signal may be lost.
+    fn stop_runs(&mut self, task: TaskId, attempt: Attempt) {
+        for number in 0..self.workers.len() {
+            if !self.workers[number].up || self.rng.permille(300) {
+                continue;
+            }
+            let loses = |run: &Run| run.message.task == task && run.message.attempt <= attempt;
+            let running = &self.workers[number].running;
+            let losers: Vec<ExecutionId> = running
+                .iter()
+                .filter_map(|(execution, run)| loses(run).then_some(*execution))
+                .collect();
+            for execution in losers {
+                if let Some(run) = self.workers[number].running.remove(&execution) {
+                    self.counts.hit(Fault::LoserStopped);
+                    let failure = injected(FailureClass::Cancelled, "another-won");
+                    self.report_failure(number, &run, failure);
+                }
+            }
         }
     }
 

@@ -162,6 +162,7 @@ impl World {
             }
             Event::Submitted(_)
             | Event::TaskFailed(_)
+            | Event::Straggling { .. }
             | Event::Finished { .. }
             | Event::Retried { .. } => {}
         }

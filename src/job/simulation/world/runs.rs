@@ -36,6 +36,19 @@ impl World {
         let takes = self
             .rng
             .between(2 * MS, if long { 900 * MS } else { 80 * MS });
+        if self.rng.permille(self.hostility.straggle) {
+            // It may have ended by then.
+            let noticed = self.now + self.rng.between(MS, 200 * MS);
+            let (task, attempt) = (message.task, message.attempt);
+            let event = Event::Straggling { task, attempt };
+            self.at(
+                noticed,
+                Happening::Append {
+                    event,
+                    sender: None,
+                },
+            );
+        }
         self.tell(|| {
             format!(
                 "w{number} starts {execution} of {} #{}",
