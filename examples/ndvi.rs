@@ -31,7 +31,9 @@ pub(crate) async fn run(dir: &Path, size: u32) -> Result<PathBuf, Box<dyn Error>
         seed: 1,
         overwrite: true,
     };
-    write_sample(&dir, &sample, &mut |_, _| {})?;
+    write_sample(&dir, &sample, &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })?;
 
     let band = |name: &str, file: &str| NamedInput {
         name: name.to_owned(),

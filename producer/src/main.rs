@@ -4,6 +4,7 @@ mod arguments;
 mod commands;
 mod connect;
 mod failure;
+mod interrupt;
 mod job;
 mod neighbourhood_job;
 mod output;

@@ -414,6 +414,26 @@ mod cli {
     }
 
     #[test]
+    fn an_interrupted_sample_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut child = command(dir.path(), &["sample", "s", "--size", "8000"])
+            .spawn()
+            .unwrap();
+        let folder = dir.path().join("s");
+        let files = || std::fs::read_dir(&folder).map_or(0, Iterator::count);
+        let begun = Instant::now();
+        while files() == 0 && begun.elapsed() < Duration::from_secs(30) {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        assert!(files() > 0);
+        let pid = child.id().to_string();
+        let killed = Command::new("kill").args(["-TERM", &pid]).status().unwrap();
+        assert!(killed.success());
+        assert_eq!(child.wait().unwrap().code(), Some(130));
+        assert_eq!(files(), 0);
+    }
+
+    #[test]
     fn an_interrupted_job_is_cancelled_and_leaves_nothing() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("t.ndjson"), "{\"ms\":60000}\n").unwrap();

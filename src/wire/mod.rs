@@ -3,6 +3,8 @@
 //! A reader that meets a version it does not know says so with [`Error::Version`] and leaves the message to
 //! others; it never guesses.
 
+#[cfg(test)]
+mod examples;
 pub mod message;
 
 use serde::Serialize;

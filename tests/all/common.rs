@@ -18,7 +18,10 @@ pub(crate) fn scene(dir: &Path, size: u32) {
         seed: 7,
         overwrite: false,
     };
-    write_sample(dir, &options, &mut |_, _| {}).unwrap();
+    write_sample(dir, &options, &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
 }
 
 /// NDVI of a generated scene, in tiles of 64 cells so that a small scene has many tasks.

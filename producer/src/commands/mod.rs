@@ -37,7 +37,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
             size,
             seed,
             overwrite,
-        } => sample::sample(&dir, (size, seed, overwrite), &global),
+        } => sample::sample(&dir, (size, seed, overwrite), &global).await,
         Command::Completions { shell } => {
             let mut command = Arguments::command();
             clap_complete::generate(shell, &mut command, "swath", &mut std::io::stdout());

@@ -7,6 +7,7 @@ use swath::{Client, JobSpec, WorkerConfig};
 
 use crate::arguments::{Global, RunArguments};
 use crate::failure::CliError;
+use crate::interrupt::interrupted;
 use crate::progress;
 
 pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), CliError> {
@@ -37,7 +38,7 @@ pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), 
     ran
 }
 
-/// Submits a job, follows it, and says how it ended. Ctrl-C cancels it.
+/// Submits a job, follows it, and says how it ended. Ctrl-C or SIGTERM cancels it.
 pub(crate) async fn finish(
     client: &Client,
     spec: &JobSpec,
@@ -47,7 +48,7 @@ pub(crate) async fn finish(
     let job = client.submit(spec, options).await?;
     let followed = tokio::select! {
         followed = progress::follow(client, &job, global) => followed,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted() => {
             client.cancel(&job).await?;
             let waited = tokio::time::timeout(std::time::Duration::from_secs(5), client.wait(&job)).await;
             let ended = matches!(waited, Ok(Ok(_)));

@@ -12,6 +12,7 @@ use swath::time::Timestamp;
 
 use crate::arguments::{ExplainArguments, Global, SubmitArguments};
 use crate::failure::CliError;
+use crate::interrupt::interrupted;
 use crate::{output, progress};
 
 pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Result<(), CliError> {
@@ -30,7 +31,7 @@ pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Resul
     }
     let ended = tokio::select! {
         ended = progress::follow(&client, &job, global) => ended?,
-        _ = tokio::signal::ctrl_c() => {
+        () = interrupted() => {
             return Err(CliError::interrupted("no longer watching; the job goes on"));
         }
     };

@@ -10,6 +10,7 @@ mod zones;
 
 use std::fs::File;
 use std::io::BufWriter;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
@@ -75,6 +76,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// `progress` said so.
+    #[error("the scene was not written to its end")]
+    Interrupted,
     /// A tile cannot be encoded.
     #[error("a tile of the scene cannot be encoded")]
     Encode(#[from] encode::Error),
@@ -95,7 +99,7 @@ pub enum Error {
 /// `dem.tif` (metres as f32), `zones.parquet` (GeoParquet) and `zones.geojson` (with a `crs` member: its
 /// coordinates are metres of EPSG:32630, as those of all files). Each appears under its name when it is whole.
 ///
-/// - `progress` is told rows of tiles done, and how many there are.
+/// - `progress` is told rows of tiles done, and how many there are; when it breaks, nothing is written.
 /// - Returns the files.
 ///
 /// # Errors
@@ -103,7 +107,7 @@ pub enum Error {
 pub fn write_sample(
     dir: &Path,
     options: &SampleOptions,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<Vec<PathBuf>, Error> {
     let SampleOptions {
         size,
@@ -188,7 +192,7 @@ fn write_rasters(
     files: &[tempfile::NamedTempFile],
     size: u32,
     seed: u64,
-    progress: &mut dyn FnMut(u64, u64),
+    progress: &mut dyn FnMut(u64, u64) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let layout = PyramidLayout::new(size, size, TILE, false, (TILE, TILE));
     let mut writers = Vec::with_capacity(RASTERS.len());
@@ -212,7 +216,9 @@ fn write_rasters(
                 }
             }
         }
-        progress(u64::from(row) + 1, u64::from(down));
+        if progress(u64::from(row) + 1, u64::from(down)).is_break() {
+            return Err(Error::Interrupted);
+        }
     }
     for writer in writers {
         writer.finish()?;
@@ -259,8 +265,10 @@ mod tests {
             seed,
             overwrite: false,
         };
-        let files = write_sample(dir.path(), &options, &mut |_, _| {}).unwrap();
-        let again = write_sample(dir.path(), &options, &mut |_, _| {}).unwrap_err();
+        let files =
+            write_sample(dir.path(), &options, &mut |_, _| ControlFlow::Continue(())).unwrap();
+        let again =
+            write_sample(dir.path(), &options, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
         assert!(matches!(again, Error::Exists { .. }));
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), files.len());
         files
@@ -279,6 +287,23 @@ mod tests {
     }
 
     #[test]
+    fn a_scene_that_is_interrupted_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = SampleOptions {
+            size: 1200,
+            seed: 1,
+            overwrite: false,
+        };
+        let mut stop_at_two = |done, _| match done {
+            2 => ControlFlow::Break(()),
+            _ => ControlFlow::Continue(()),
+        };
+        let error = write_sample(dir.path(), &options, &mut stop_at_two).unwrap_err();
+        assert!(matches!(error, Error::Interrupted));
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    }
+
+    #[test]
     fn a_scene_without_cells_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let options = SampleOptions {
@@ -286,7 +311,8 @@ mod tests {
             seed: 1,
             overwrite: false,
         };
-        let error = write_sample(dir.path(), &options, &mut |_, _| {}).unwrap_err();
+        let error =
+            write_sample(dir.path(), &options, &mut |_, _| ControlFlow::Continue(())).unwrap_err();
         assert!(error.to_string().contains("--size"));
     }
 

@@ -92,7 +92,10 @@ async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_
         seed: 3,
         overwrite: false,
     };
-    write_sample(dir.path(), &sample, &mut |_, _| {}).unwrap();
+    write_sample(dir.path(), &sample, &mut |_, _| {
+        std::ops::ControlFlow::Continue(())
+    })
+    .unwrap();
     let server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     let mut workers: Vec<_> = ["a", "b", "c"]
