@@ -20,9 +20,10 @@ use futures::stream::BoxStream;
 pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
-use crate::ids::{Attempt, Incarnation, JobId, LetterId, TaskId, WorkerId};
+use crate::ids::{Attempt, Incarnation, JobId, LetterId, TaskId, WorkerId, WorkerRef};
 use crate::spec::Priority;
 use crate::time::Timestamp;
+use crate::wire::StoredRun;
 
 /// How long a job's delivery is leased by default.
 const JOBS_LEASE: Duration = Duration::from_secs(5);
@@ -156,6 +157,22 @@ pub enum Signal {
         task: TaskId,
         /// The last attempt of which runs are of no use.
         attempt: Attempt,
+    },
+    /// Fetch partitions from a worker that leaves, keep them, and record that they have moved; then say [`Self::Adopted`].
+    Adopt {
+        /// Who is asked.
+        by: WorkerId,
+        /// Who leaves.
+        from: WorkerRef,
+        /// What it holds.
+        runs: Vec<StoredRun>,
+    },
+    /// What was asked of a worker with [`Self::Adopt`] is done, as far as it could be.
+    Adopted {
+        /// Who was asked.
+        by: WorkerId,
+        /// Who leaves.
+        from: WorkerId,
     },
     /// Finish what runs and leave.
     Drain(WorkerId),

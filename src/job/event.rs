@@ -130,6 +130,15 @@ pub enum Event {
         /// The attempt that is published.
         attempt: Attempt,
     },
+    /// A worker that leaves has handed partitions over to another one.
+    Moved {
+        /// Who had them.
+        from: WorkerRef,
+        /// Who has them now.
+        to: WorkerRef,
+        /// The runs whose partitions they are.
+        runs: Vec<(TaskId, ExecutionId)>,
+    },
     /// A life of a worker ended: what only it held must be made again.
     WorkerLost {
         /// The worker.

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::message::TaskInputs;
 use super::{
-    InputStage, JobMessage, LogEntry, Running, TaskMessage, WIRE_VERSION, WorkerState, decode,
-    encode,
+    InputStage, JobMessage, LogEntry, Running, StoredRun, TaskMessage, WIRE_VERSION, WorkerState,
+    decode, encode,
 };
 use crate::broker::{DeadLetter, FailedTry, Signal};
 use crate::exchange::{PartitionAddress, PartitionKey};
@@ -130,6 +130,11 @@ fn log_entry() -> LogEntry {
         Event::Straggling {
             task: task(),
             attempt: Attempt(16),
+        },
+        Event::Moved {
+            from: worker(),
+            to: worker(),
+            runs: vec![(task(), ExecutionId(45))],
         },
         Event::WorkerLost {
             worker: worker().id,
@@ -270,4 +275,21 @@ fn messages_of_every_version_are_understood_and_those_of_this_one_written_alike(
         attempt: Attempt(41),
     };
     check("signal-stop", &stop);
+    let adopt = Signal::Adopt {
+        by: worker().id,
+        from: worker(),
+        runs: vec![StoredRun {
+            job: job(),
+            task: task(),
+            execution: ExecutionId(42),
+            partitions: vec![0, 43],
+            bytes: 44,
+        }],
+    };
+    check("signal-adopt", &adopt);
+    let adopted = Signal::Adopted {
+        by: worker().id,
+        from: worker().id,
+    };
+    check("signal-adopted", &adopted);
 }

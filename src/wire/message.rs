@@ -165,6 +165,21 @@ pub struct WorkerState {
     pub version: String,
 }
 
+/// What the partition store of a worker holds of one run of a task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredRun {
+    /// The job.
+    pub job: JobId,
+    /// The task.
+    pub task: TaskId,
+    /// The run.
+    pub execution: ExecutionId,
+    /// The numbers of its partitions, ascending.
+    pub partitions: Vec<u32>,
+    /// Bytes of all of them.
+    pub bytes: u64,
+}
+
 /// A run of a task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Running {

@@ -7,6 +7,7 @@
 pub mod config;
 mod cpu;
 pub mod execute;
+mod handover;
 mod heartbeat;
 mod hold;
 mod lease;

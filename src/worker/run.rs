@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
@@ -138,6 +139,10 @@ impl TaskService {
         shared.service.activity.drain();
         tasks.close();
         tasks.wait().await;
+        tokio::select! {
+            () = shared.hand_over() => {}
+            () = stop.cancelled() => {}
+        }
         ended.cancel();
         services.close();
         services.wait().await;
@@ -188,6 +193,8 @@ impl Shared {
 
     /// Obeys signals until `ended`.
     async fn listen(self: Arc<Self>, drain: CancellationToken, ended: CancellationToken) {
+        // Ended with this: a worker that has left takes nothing over.
+        let mut adoptions = JoinSet::new();
         loop {
             let mut signals = match self.service.ports.broker.signals().await {
                 Ok(signals) => signals,
@@ -206,6 +213,10 @@ impl Shared {
                         Some(Signal::Stop { job, task, attempt }) => {
                             self.service.activity.cancel_task(&job, task, attempt);
                         }
+                        Some(Signal::Adopt { by, from, runs }) if by == self.service.me.id => {
+                            adoptions.spawn(Arc::clone(&self).adopt(from, runs));
+                        }
+                        Some(Signal::Adopt { .. } | Signal::Adopted { .. }) => {}
                         Some(Signal::Drain(worker)) if worker == self.service.me.id => {
                             info!("asked to drain");
                             drain.cancel();

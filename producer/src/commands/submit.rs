@@ -21,7 +21,7 @@ pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Resul
     let delayed = |delay| Timestamp::from_system(SystemTime::now()).after(delay);
     let options = SubmitOptions {
         id: arguments.id,
-        start_at: arguments.at.or(arguments.delay.map(delayed)),
+        start_at: arguments.at.or_else(|| arguments.delay.map(delayed)),
     };
     let job = client.submit(&spec, options).await?;
     // Whoever asked to be idempotent may ask again until this line is out.

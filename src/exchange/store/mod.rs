@@ -34,6 +34,7 @@ pub use writer::PartitionWriter;
 
 use super::{Error, PartitionKey};
 use crate::ids::{ExecutionId, JobId, TaskId};
+use crate::wire::StoredRun;
 use budget::Budget;
 use folder::Folder;
 
@@ -238,6 +239,37 @@ impl PartitionStore {
             .collect();
         self.lock_kept().retain(|job| self.holds_any_of(job));
         expired.len()
+    }
+
+    /// Lists the runs of which partitions are held, but for what is only kept for a retry.
+    #[must_use]
+    pub fn runs(&self) -> Vec<StoredRun> {
+        let kept = self.lock_kept().clone();
+        let mut runs: Vec<StoredRun> = Vec::new();
+        for (key, partition) in self
+            .lock()
+            .iter()
+            .filter(|(key, _)| !kept.contains(&key.job))
+        {
+            let same = |run: &&mut StoredRun| {
+                (&run.job, run.task, run.execution) == (&key.job, key.task, key.execution)
+            };
+            // Keys of one run lie side by side.
+            match runs.last_mut().filter(same) {
+                Some(run) => {
+                    run.partitions.push(key.partition);
+                    run.bytes = run.bytes.saturating_add(partition.bytes);
+                }
+                None => runs.push(StoredRun {
+                    job: key.job.clone(),
+                    task: key.task,
+                    execution: key.execution,
+                    partitions: vec![key.partition],
+                    bytes: partition.bytes,
+                }),
+            }
+        }
+        runs
     }
 
     fn holds_any_of(&self, job: &JobId) -> bool {

@@ -178,7 +178,8 @@ impl Board {
         let Some((worker, execution)) = self.task(producer).and_then(|task| task.winner()) else {
             return Ok(());
         };
-        if execution != address.key.execution {
+        // It was made again meanwhile, or has moved.
+        if execution != address.key.execution || self.workers.get(worker) != Some(&address.worker) {
             return Ok(());
         }
         let exception = self.exceptions.entry(producer).or_default();

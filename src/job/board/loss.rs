@@ -1,7 +1,7 @@
 //! What happens when results are gone, and which results are needed at all.
 
 use super::Board;
-use crate::ids::{Incarnation, StageId, TaskId, WorkerId};
+use crate::ids::{ExecutionId, Incarnation, StageId, TaskId, WorkerId, WorkerRef};
 
 impl Board {
     /// Notes that a life of a worker is over: what only it held and somebody still needs is made again.
@@ -16,6 +16,38 @@ impl Board {
             }
         }
         self.settle();
+    }
+
+    /// Notes that the partitions of runs lie with another worker now; of runs that do not stand it changes nothing.
+    pub(in crate::job) fn moved(
+        &mut self,
+        from: &WorkerRef,
+        to: &WorkerRef,
+        runs: &[(TaskId, ExecutionId)],
+    ) {
+        let mut new = None;
+        for (task, execution) in runs {
+            let Some((old, winner)) = self.task(*task).and_then(|record| record.winner()) else {
+                continue;
+            };
+            if winner != *execution || self.workers.get(old) != Some(from) {
+                continue;
+            }
+            let new = *new.get_or_insert_with(|| self.workers.number(to));
+            let was_stale = self.workers.is_lost_number(old);
+            let is_stale = self.workers.is_lost_number(new);
+            let Some(stage) = self.stage_mut(task.stage) else {
+                continue;
+            };
+            stage.stale -= u32::from(was_stale);
+            stage.stale += u32::from(is_stale);
+            if let Some(record) = stage.tasks.get_mut(task.index as usize) {
+                record.win(new, winner);
+            }
+        }
+        if new.is_some() {
+            self.settle();
+        }
     }
 
     /// Decides, from the last stage to the first, which stages are settled; takes back the winners of needed stages

@@ -29,8 +29,8 @@ pub(in crate::job) struct Witness {
     pub(super) charged: BTreeMap<TaskId, u32>,
     /// Tasks that are not tried again in this life.
     pub(super) dead: BTreeSet<TaskId>,
-    /// Every run that ended well, as the log says.
-    pub(super) ran_well: BTreeMap<(TaskId, ExecutionId), WorkerRef>,
+    /// Every run that ended well, and who ever held its partitions, as the log says.
+    pub(super) ran_well: BTreeMap<(TaskId, ExecutionId), BTreeSet<WorkerRef>>,
     pub(super) lost: BTreeSet<(WorkerId, Incarnation)>,
     pub(super) slots: u32,
     /// The second of each task that ended well.
@@ -68,7 +68,17 @@ impl Witness {
             }
             Event::TaskSucceeded(success) => {
                 let run = (success.task, success.execution);
-                self.ran_well.insert(run, success.worker.clone());
+                let holders = self.ran_well.entry(run).or_default();
+                holders.insert(success.worker.clone());
+            }
+            Event::Moved { from, to, runs } if self.decided.is_none() => {
+                for (task, run) in runs {
+                    if let Some(holders) = self.ran_well.get_mut(&(*task, *run))
+                        && holders.contains(from)
+                    {
+                        holders.insert(to.clone());
+                    }
+                }
             }
             Event::CancelRequested => self.cancel_seen = true,
             Event::DeadlineReached { life } if *life == self.life => self.deadline_seen = true,
@@ -179,6 +189,18 @@ impl Witness {
         self.winner(task).map(|(_, run)| *run)
     }
 
+    /// Lists the runs whose results stand.
+    pub(in crate::job) fn standing_runs(&self) -> Vec<(TaskId, ExecutionId)> {
+        let stages = (0..).map(StageId).zip(&self.winners);
+        let runs = stages.flat_map(|(stage, winners)| {
+            (0..).zip(winners).filter_map(move |(index, winner)| {
+                let (_, run) = winner.as_ref()?;
+                Some((TaskId { stage, index }, *run))
+            })
+        });
+        runs.collect()
+    }
+
     pub(super) fn standing(&self) -> usize {
         self.winners.iter().flatten().flatten().count()
     }
@@ -198,7 +220,9 @@ impl Witness {
         let (attempt, _) = self.asked.get(&told.task)?;
         let reader = told.task.stage.0 as usize;
         let producer = address.key.task;
-        let stands = self.run_of(producer) == Some(address.key.execution);
+        let stands = self
+            .winner(producer)
+            .is_some_and(|(at, run)| *run == address.key.execution && *at == address.worker);
         let reads = self.shapes.get(reader)?.inputs.contains(&producer.stage);
         let current = *attempt == told.attempt && settled.get(reader) == Some(&false);
         (current && stands && reads && self.decided.is_none())

@@ -29,6 +29,7 @@ impl Witness {
             Event::TaskSucceeded(_)
                 | Event::TaskFailed(_)
                 | Event::WorkerLost { .. }
+                | Event::Moved { .. }
                 | Event::Retried { .. }
         );
         if moved {
@@ -41,7 +42,7 @@ impl Witness {
             })?;
             let may_lose = missed.is_some()
                 || retried == Some(true)
-                || matches!(event, Event::WorkerLost { .. });
+                || matches!(event, Event::WorkerLost { .. } | Event::Moved { .. });
             let fewer = self.standing() < stood;
             hold("winners are lost for a cause", may_lose || !fewer, || {
                 format!("{event:?} took winners")
@@ -121,7 +122,8 @@ impl Witness {
                 };
                 let task = TaskId { stage, index };
                 let logged = self.ran_well.get(&(task, *run));
-                hold("winners come from the log", logged == Some(worker), || {
+                let held = logged.is_some_and(|holders| holders.contains(worker));
+                hold("winners come from the log", held, || {
                     format!("{task} is won by {run} on {worker}, the log says {logged:?}")
                 })?;
             }

@@ -152,6 +152,10 @@ impl JobMachine {
                 let submission = self.submission.as_ref()?;
                 self.board.as_mut()?.fail(at, told, submission, commands)
             }
+            Event::Moved { from, to, runs } => {
+                self.board.as_mut()?.moved(from, to, runs);
+                None
+            }
             Event::WorkerLost {
                 worker,
                 incarnation,

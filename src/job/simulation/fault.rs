@@ -59,6 +59,10 @@ faults! {
     DiedBeforeSettle,
     /// A worker stood still and then went on.
     WorkerPaused,
+    /// A worker left, and handed what it held over to another one.
+    HandedOver,
+    /// What had been handed over was gone, or its record came too late.
+    HandOverInVain,
     /// A worker that lived was said to be lost.
     FalselyLost,
     /// A worker reported as a life that was known to be over.

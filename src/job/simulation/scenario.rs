@@ -45,6 +45,7 @@ pub(super) struct Hostility {
     /// How often in the whole run, not in a thousand.
     pub(super) worker_deaths: i64,
     pub(super) worker_pauses: i64,
+    pub(super) worker_leaves: i64,
     pub(super) capacity_changes: i64,
     pub(super) cancels: bool,
 }
@@ -96,6 +97,9 @@ impl Hostility {
         };
         if rng.permille(500) {
             drawn.worker_deaths = rng.between(1, 5);
+        }
+        if rng.permille(400) {
+            drawn.worker_leaves = rng.between(1, 4);
         }
         if rng.permille(400) {
             drawn.worker_pauses = rng.between(1, 4);

@@ -20,6 +20,8 @@ pub(super) struct Worker {
     pub(super) me: WorkerRef,
     pub(super) up: bool,
     pub(super) paused: bool,
+    /// Whether it takes no new message, and goes soon.
+    pub(super) leaving: bool,
     pub(super) partitions: BTreeMap<ExecutionId, u64>,
     pub(super) running: BTreeMap<ExecutionId, Run>,
     /// Runs that ended while it stood still.
@@ -36,6 +38,7 @@ impl Worker {
             },
             up: true,
             paused: false,
+            leaving: false,
             partitions: BTreeMap::new(),
             running: BTreeMap::new(),
             late: Vec::new(),
@@ -46,6 +49,7 @@ impl Worker {
     pub(super) fn end_life(&mut self, incarnation: u64) {
         self.me.incarnation = Incarnation(incarnation);
         self.paused = false;
+        self.leaving = false;
         self.partitions.clear();
         self.running.clear();
         self.late.clear();

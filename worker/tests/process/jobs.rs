@@ -1,15 +1,19 @@
 //! Rasters and queues on workers that die, drain, and join in mid-job.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::Duration;
 
 use serde_json::json;
-use swath::ids::OperationName;
+use swath::broker::LogRecord;
+use swath::ids::{JobId, OperationName};
 use swath::io::sample::{SampleOptions, write_sample};
-use swath::job::Outcome;
+use swath::job::{Event, Outcome};
 use swath::spec::{JobOptions, NamedInput, RasterOutput, SPEC_VERSION, TaskList};
 use swath::testing::nats_server::NatsServer;
-use swath::{JobSpec, TaskOperation};
+use swath::wire::{self, LogEntry};
+use swath::{Client, JobSpec, TaskOperation};
 
 use crate::cluster::{
     WorkerProcess, connect, end, submit, wait_for, wait_for_done, wait_for_workers,
@@ -84,6 +88,66 @@ async fn a_task_that_kills_its_workers_is_given_up_after_five_and_the_others_end
     assert_eq!(died.count(), 5);
 }
 
+/// Reads the log of a job.
+async fn events(client: &Client, job: &JobId) -> Vec<Event> {
+    let records = client.broker().read_log(job).await.unwrap();
+    let entry = |record: &LogRecord| wire::decode::<LogEntry>(&record.payload).unwrap();
+    records
+        .iter()
+        .flat_map(|record| entry(record).events)
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_worker_holds_is_handed_over_when_it_leaves_and_nothing_is_made_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = SampleOptions {
+        size: 3000,
+        seed: 3,
+        overwrite: false,
+    };
+    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    // The one that stays coordinates.
+    let stays = WorkerProcess::start("stays", &server);
+    let mut leaves = WorkerProcess::start_with("leaves", &server, &["--no-coordinate"]);
+    wait_for_workers(&client, 2).await;
+    let mut files = Vec::new();
+    for name in ["calm.tif", "left.tif"] {
+        let output = dir.path().join(name);
+        let job = submit(&client, &slow_ndvi(dir.path(), &output)).await;
+        if name == "left.tif" {
+            wait_for("the one that leaves holds something", async || {
+                let by_leaves = |event: &Event| {
+                    matches!(event, Event::TaskSucceeded(success)
+                        if success.worker.id.as_str() == "leaves")
+                };
+                let events = events(&client, &job).await;
+                events.iter().any(by_leaves).then_some(())
+            })
+            .await;
+            assert!(leaves.terminate().success());
+        }
+        end(&client, &job).await;
+        let events = events(&client, &job).await;
+        let mut made = BTreeSet::new();
+        for event in &events {
+            if let Event::TaskSucceeded(success) = event {
+                assert!(made.insert(success.task), "{} was made again", success.task);
+            }
+        }
+        let moved = events.iter().any(|event| {
+            matches!(event, Event::Moved { from, to, runs }
+                if from.id.as_str() == "leaves" && to.id.as_str() == "stays" && !runs.is_empty())
+        });
+        assert_eq!(moved, name == "left.tif");
+        files.push(std::fs::read(output).unwrap());
+    }
+    assert!(files[0] == files[1], "other bytes");
+    drop(stays);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_coordinator() {
     let dir = tempfile::tempdir().unwrap();
@@ -92,10 +156,7 @@ async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_
         seed: 3,
         overwrite: false,
     };
-    write_sample(dir.path(), &sample, &mut |_, _| {
-        std::ops::ControlFlow::Continue(())
-    })
-    .unwrap();
+    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     let mut workers: Vec<_> = ["a", "b", "c"]

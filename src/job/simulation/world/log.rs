@@ -2,6 +2,7 @@
 
 use super::super::fault::Fault;
 use super::{Happening, MS, Sender, World};
+use crate::ids::{ExecutionId, TaskId};
 use crate::job::invariants::{Violation, twice_is_once};
 use crate::job::{Event, Outcome};
 use crate::time::Timestamp;
@@ -146,6 +147,15 @@ impl World {
                             life,
                         },
                     );
+                }
+            }
+            Event::Moved { from, to, runs } => {
+                let gone = self.lost.contains(&(to.id.clone(), to.incarnation));
+                let late = |(task, run): &(TaskId, ExecutionId)| {
+                    self.reference.winner(*task) != Some((from, *run))
+                };
+                if gone || runs.iter().any(late) {
+                    self.counts.hit(Fault::HandOverInVain);
                 }
             }
             Event::CancelRequested => self.counts.hit(Fault::Cancelled),

@@ -72,6 +72,12 @@ enum Happening {
         worker: usize,
     },
     WorkerPauses,
+    WorkerLeaves,
+    /// A worker that was leaving goes.
+    WorkerGoes {
+        worker: usize,
+        life: Incarnation,
+    },
     WorkerWakes {
         worker: usize,
         life: Incarnation,
@@ -223,6 +229,10 @@ impl World {
             let when = self.rng.between(0, scenario.calm_at);
             self.at(when, Happening::WorkerPauses);
         }
+        for _ in 0..scenario.hostility.worker_leaves {
+            let when = self.rng.between(0, scenario.calm_at);
+            self.at(when, Happening::WorkerLeaves);
+        }
         for _ in 0..scenario.hostility.capacity_changes {
             let when = self.rng.between(0, scenario.calm_at);
             let slots = u32::try_from(self.rng.index(10)).unwrap();
@@ -308,6 +318,8 @@ impl World {
             Happening::WorkerDies => self.worker_dies(),
             Happening::WorkerStarts { worker } => self.workers[worker].up = true,
             Happening::WorkerPauses => self.worker_pauses(),
+            Happening::WorkerLeaves => self.worker_leaves(),
+            Happening::WorkerGoes { worker, life } => self.worker_goes(worker, life),
             Happening::WorkerWakes { worker, life } => {
                 if self.workers[worker].lives(life) {
                     self.workers[worker].paused = false;

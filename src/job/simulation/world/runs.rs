@@ -14,7 +14,7 @@ impl World {
     pub(super) fn pull(&mut self, number: usize) {
         let worker = &self.workers[number];
         let mut pause = self.rng.between(20 * MS, 60 * MS);
-        if worker.up && !worker.paused && worker.running.len() < SLOTS {
+        if worker.up && !worker.paused && !worker.leaving && worker.running.len() < SLOTS {
             let twice = self.rng.permille(self.hostility.deliver_twice);
             let pulled = self.broker.pull(self.now, &mut self.rng, &worker.me, twice);
             if let Some((queued, message)) = pulled {
