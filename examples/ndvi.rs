@@ -44,7 +44,7 @@ pub(crate) async fn run(dir: &Path, size: u32) -> Result<PathBuf, Box<dyn Error>
     let spec = JobSpec {
         version: SPEC_VERSION,
         operation: TaskOperation::Index {
-            name: "NDVI".to_owned(),
+            names: vec!["NDVI".to_owned()],
             inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
             scale: 1.0,
             offset: 0.0,

@@ -65,7 +65,7 @@ enum JobCommand {
         #[command(flatten)]
         output: OutputArguments,
     },
-    /// A spectral index of the catalogue, by name; `swath operations NAME` shows its bands
+    /// Spectral indices of the catalogue, by name; `swath operations NAME` shows the bands of one
     Index {
         #[command(flatten)]
         index: IndexArguments,
@@ -252,9 +252,8 @@ impl JobCommand {
         let (operation, output) = match self {
             Self::Ndvi { red, nir, output } => {
                 let inputs = vec![input("N", &nir)?, input("R", &red)?];
-                let name = "NDVI".to_owned();
                 let operation = TaskOperation::Index {
-                    name,
+                    names: vec!["NDVI".to_owned()],
                     inputs,
                     scale: 1.0,
                     offset: 0.0,

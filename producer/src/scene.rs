@@ -21,9 +21,15 @@ const FILES_MAX: usize = 10_000;
 /// What `index` was given.
 #[derive(Debug, clap::Args)]
 pub(crate) struct IndexArguments {
-    /// The name, such as EVI
-    name: String,
-    /// A band of the formula and the file that holds it
+    /// The name, such as EVI; several (NDVI,EVI) make a band each
+    #[arg(
+        value_name = "NAME[,NAME]",
+        value_delimiter = ',',
+        num_args = 1,
+        required = true
+    )]
+    names: Vec<String>,
+    /// A band of a formula and the file that holds it
     #[arg(
         short,
         long = "input",
@@ -56,24 +62,29 @@ impl IndexArguments {
         let (mut scale, mut offset) = (1.0, 0.0);
         if let Some(name) = &self.sensor {
             let sensor = sensor::get(name).map_err(|error| asked("spec-sensor", &error))?;
-            let index = index::get(&self.name).map_err(|error| asked("spec-index", &error))?;
-            for (constant, wavelength) in sensor.wavelengths_of(&index) {
+            let indices = self.names.iter().map(|name| index::get(name));
+            let indices: Vec<Index> = indices
+                .collect::<Result<_, _>>()
+                .map_err(|error| asked("spec-index", &error))?;
+            for (constant, wavelength) in indices.iter().flat_map(|i| sensor.wavelengths_of(i)) {
                 constants.entry(constant.to_owned()).or_insert(wavelength);
             }
             if let Some(scene) = &self.scene {
                 let scene = Scene::open(&absolute(scene)?, sensor)?;
-                scene.fill(&index, &mut inputs)?;
+                for index in &indices {
+                    scene.fill(index, &mut inputs)?;
+                    check_thermal(index, self.scale)?;
+                }
                 let stored = sensor.reflectance(&scene.path);
                 (scale, offset) = (stored.scale, stored.offset);
                 if self.scale.is_none() || self.offset.is_none() {
                     let why = stored.why;
                     tracing::info!(scale, offset, why, "reflectance of the scene");
                 }
-                check_thermal(&index, self.scale)?;
             }
         }
         Ok(TaskOperation::Index {
-            name: self.name,
+            names: self.names,
             inputs,
             scale: self.scale.unwrap_or(scale),
             offset: self.offset.unwrap_or(offset),

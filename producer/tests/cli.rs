@@ -176,6 +176,23 @@ mod cli {
             2,
             &["R is missing"],
         );
+        let two = "NDVI,EVI";
+        check(
+            dir.path(),
+            &[
+                "run",
+                "index",
+                two,
+                "-i",
+                "N=s/nir.tif",
+                "-i",
+                "R=s/red.tif",
+                "-o",
+                "x.tif",
+            ],
+            2,
+            &["EVI = ", "B is missing"],
+        );
         check(
             dir.path(),
             &[
@@ -478,6 +495,13 @@ mod cli {
         let stages: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
         assert_eq!(stages[0]["name"], "ndvi");
         assert_eq!(stages[1]["inputs"], serde_json::json!([0]));
+        let indices =
+            "explain index NDVI,savi -i N=s/nir.tif -i R=s/red.tif --constant L=0.25 -o out.tif";
+        let indices: Vec<_> = indices.split(' ').collect();
+        let shown = "compute (N - R)/(N + R); (1.0 + 0.25) * (N - R) / (N + R + 0.25) from";
+        let output = check(dir.path(), &indices, 0, &[]);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(shown), "{text}");
         assert!(!dir.path().join("out.tif").exists());
     }
 }

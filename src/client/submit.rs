@@ -115,7 +115,7 @@ fn new_id() -> JobId {
 
 fn title(spec: &JobSpec) -> String {
     let what = match &spec.operation {
-        TaskOperation::Index { name, .. } => format!("index {name}"),
+        TaskOperation::Index { names, .. } => format!("index {}", names.join(",")),
         TaskOperation::Calc { expressions, .. } => {
             format!(
                 "calc {}",

@@ -51,6 +51,32 @@ impl Colours {
 }
 
 impl Look {
+    /// Makes the look of a raster of which only the names of its bands are known, in their order.
+    #[must_use]
+    pub fn described(bands: &[String]) -> Self {
+        let escaped = |text: &str| {
+            let text = text.replace('&', "&amp;").replace('<', "&lt;");
+            text.replace('>', "&gt;")
+        };
+        let items: String = bands
+            .iter()
+            .enumerate()
+            .map(|(band, name)| {
+                // Twice, as GDAL writes and reads them.
+                let name = escaped(&escaped(name));
+                format!("  <Item name=\"DESCRIPTION\" sample=\"{band}\" role=\"description\">{name}</Item>\n")
+            })
+            .collect();
+        let metadata = match bands {
+            [] => String::new(),
+            _ => format!("<GDALMetadata>\n{items}</GDALMetadata>\n"),
+        };
+        Self {
+            metadata,
+            ..Self::default()
+        }
+    }
+
     /// Returns the number of the first band that is an opacity, from 0.
     #[must_use]
     pub fn alpha(&self) -> Option<usize> {
@@ -102,6 +128,17 @@ mod tests {
             ..Look::default()
         };
         assert_eq!(look.descriptions(3), ["", "B04", ""]);
+    }
+
+    #[test]
+    fn bands_are_described_as_gdal_describes_them() {
+        let look = Look::described(&["NDVI".to_owned(), "A < B && C".to_owned()]);
+        // As GDAL 3.6 writes it.
+        assert_eq!(
+            look.metadata,
+            "<GDALMetadata>\n  <Item name=\"DESCRIPTION\" sample=\"0\" role=\"description\">NDVI</Item>\n  <Item name=\"DESCRIPTION\" sample=\"1\" role=\"description\">A &amp;lt; B &amp;amp;&amp;amp; C</Item>\n</GDALMetadata>\n"
+        );
+        assert_eq!(Look::described(&[]), Look::default());
     }
 
     #[test]

@@ -177,15 +177,15 @@ const OPERATIONS: &[OperationInfo] = &[
     },
     OperationInfo {
         name: "index",
-        summary: "any spectral index of the catalogue, by name",
+        summary: "any spectral indices of the catalogue, by name",
         parameters: &[
             required(
-                "NAME",
-                "short name of the index, in any case: EVI, SAVI, NDWI, ...",
+                "NAME[,NAME]",
+                "short name of the index, in any case: EVI, SAVI, NDWI, ...; several make a band each",
             ),
             required(
                 "-i BAND=FILE[@BAND]",
-                "each band of the formula, once: N, R, G, B, S1, S2, RE1, T, VV, ...; or --sensor and --scene",
+                "each band of the formulas, once: N, R, G, B, S1, S2, RE1, T, VV, ...; or --sensor and --scene",
             ),
             optional(
                 "--sensor NAME",

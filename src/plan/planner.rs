@@ -40,32 +40,46 @@ pub fn plan(spec: &JobSpec, catalog: &Catalog) -> Result<Plan, PlanError> {
     match &spec.operation {
         TaskOperation::Custom { operation, tasks } => plan_custom(spec, operation, tasks),
         TaskOperation::Index {
-            name,
+            names,
             inputs,
             scale,
             offset,
             constants,
         } => {
-            let index = index::get(name)?;
-            check_bands(&index, inputs)?;
+            let indices = names.iter().map(|name| index::get(name));
+            let indices = indices.collect::<Result<Vec<_>, _>>()?;
+            check_bands(&indices, inputs)?;
             let constants: Vec<(&str, f64)> = constants
                 .iter()
                 .map(|(name, value)| (name.as_str(), *value))
                 .collect();
-            let expression = index.expression_with(&constants)?;
-            plan_math(
-                spec,
-                catalog,
-                &index.name.to_lowercase(),
+            let math = BandMath {
+                name: match indices.as_slice() {
+                    [index] => index.name.to_lowercase(),
+                    _ => "indices".to_owned(),
+                },
                 inputs,
-                &[expression],
-                (*scale, *offset),
-            )
+                expressions: &index::expressions(&indices, &constants)?,
+                scale: *scale,
+                offset: *offset,
+                descriptions: indices.iter().map(|index| index.name.to_owned()).collect(),
+            };
+            plan_math(spec, catalog, math)
         }
         TaskOperation::Calc {
             inputs,
             expressions,
-        } => plan_math(spec, catalog, "calc", inputs, expressions, (1.0, 0.0)),
+        } => {
+            let math = BandMath {
+                name: "calc".to_owned(),
+                inputs,
+                expressions,
+                scale: 1.0,
+                offset: 0.0,
+                descriptions: expressions.clone(),
+            };
+            plan_math(spec, catalog, math)
+        }
         TaskOperation::Terrain(terrain) => neighbourhood::terrain(spec, catalog, terrain),
         TaskOperation::Focal(focal) => neighbourhood::focal(spec, catalog, focal),
         TaskOperation::Convolve(convolve) => neighbourhood::convolve(spec, catalog, convolve),
@@ -110,44 +124,60 @@ fn plan_custom(
     })
 }
 
-fn check_bands(index: &index::Index, inputs: &[NamedInput]) -> Result<(), PlanError> {
-    let wanted = &index.bands;
-    let error = |problem: String| PlanError::Inputs {
-        formula: format!("{} = {}", index.name, index.formula),
-        wanted: wanted.join(", "),
-        problem,
+/// Checks that the indices' bands are given, each of them and no other.
+fn check_bands(indices: &[index::Index], inputs: &[NamedInput]) -> Result<(), PlanError> {
+    let error = |indices: &[index::Index], problem: String| {
+        let formulas = indices
+            .iter()
+            .map(|i| format!("{} = {}", i.name, i.formula));
+        let mut wanted: Vec<_> = Vec::new();
+        for band in indices.iter().flat_map(|index| &index.bands) {
+            if !wanted.contains(band) {
+                wanted.push(*band);
+            }
+        }
+        PlanError::Inputs {
+            formula: formulas.collect::<Vec<_>>().join("; "),
+            wanted: wanted.join(", "),
+            problem,
+        }
     };
-    let missing: Vec<_> = wanted
-        .iter()
-        .filter(|band| !inputs.iter().any(|input| input.name == **band))
-        .collect();
-    if let Some(band) = missing.first() {
-        return Err(error(format!("{band} is missing: add -i {band}=FILE@BAND")));
+    for index in indices {
+        let given = |band: &str| inputs.iter().any(|input| input.name == band);
+        if let Some(band) = index.bands.iter().find(|band| !given(band)) {
+            let problem = format!("{band} is missing: add -i {band}=FILE@BAND");
+            return Err(error(std::slice::from_ref(index), problem));
+        }
     }
-    match inputs
-        .iter()
-        .find(|input| !wanted.contains(&input.name.as_str()))
-    {
-        Some(extra) => Err(error(format!("{} is none of them", extra.name))),
+    let wanted = |name: &str| indices.iter().any(|index| index.bands.contains(&name));
+    match inputs.iter().find(|input| !wanted(&input.name)) {
+        Some(extra) => Err(error(indices, format!("{} is none of them", extra.name))),
         None => Ok(()),
     }
 }
 
-fn plan_math(
-    spec: &JobSpec,
-    catalog: &Catalog,
-    name: &str,
-    inputs: &[NamedInput],
-    expressions: &[String],
-    (scale, offset): (f64, f64),
-) -> Result<Plan, PlanError> {
+/// An expression for each band of the output.
+struct BandMath<'s> {
+    /// A word for the stage.
+    name: String,
+    inputs: &'s [NamedInput],
+    expressions: &'s [String],
+    scale: f64,
+    offset: f64,
+    descriptions: Vec<String>,
+}
+
+fn plan_math(spec: &JobSpec, catalog: &Catalog, math: BandMath<'_>) -> Result<Plan, PlanError> {
     let output = required_output(spec, "band math")?;
-    let (sources, names) = group_by_file(expressions, inputs)?;
+    let BandMath {
+        name, expressions, ..
+    } = math;
+    let (sources, names) = group_by_file(expressions, math.inputs)?;
     for expression in expressions {
         calc::compile(expression, &names)?;
     }
     let bands = u16::try_from(expressions.len()).map_err(|_| PlanError::Inputs {
-        formula: name.to_owned(),
+        formula: name.clone(),
         wanted: format!("at most {} bands", u16::MAX),
         problem: format!("{} expressions are given", expressions.len()),
     })?;
@@ -167,10 +197,17 @@ fn plan_math(
     let kernel = KernelSpec::Calc {
         expressions: expressions.to_vec(),
         names,
-        scale,
-        offset,
+        scale: math.scale,
+        offset: math.offset,
+        // The only band needs no name.
+        descriptions: match bands {
+            1 => Vec::new(),
+            _ => math.descriptions,
+        },
     };
-    Ok(raster_plan(name, sources, kernel, profile, output, catalog))
+    Ok(raster_plan(
+        &name, sources, kernel, profile, output, catalog,
+    ))
 }
 
 pub(super) fn required_output<'s>(

@@ -177,6 +177,9 @@ pub enum KernelSpec {
         scale: f64,
         /// Then this is added.
         offset: f64,
+        /// What the output says that its bands are, in their order.
+        #[serde(default)]
+        descriptions: Vec<String>,
     },
 }
 
@@ -226,7 +229,8 @@ impl RasterStage {
     pub fn look(&self) -> Look {
         match &self.kernel {
             KernelSpec::Convert(conversion) => conversion.look.clone(),
-            _ => Look::default(),
+            KernelSpec::Calc { descriptions, .. } => Look::described(descriptions),
+            KernelSpec::Copy | KernelSpec::Focal(_) | KernelSpec::Warp(_) => Look::default(),
         }
     }
 }

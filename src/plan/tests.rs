@@ -43,7 +43,7 @@ fn ndvi() -> JobSpec {
     JobSpec {
         version: SPEC_VERSION,
         operation: TaskOperation::Index {
-            name: "NDVI".to_owned(),
+            names: vec!["NDVI".to_owned()],
             inputs: vec![input("N"), input("R")],
             scale: 1.0,
             offset: 0.0,

@@ -59,19 +59,21 @@ pub struct JobSpec {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
 pub enum TaskOperation {
-    /// A spectral index of the catalogue, by name.
+    /// Spectral indices of the catalogue, by name: an index a band.
     Index {
-        /// The short name in the catalogue, such as `NDVI`.
-        name: String,
-        /// The bands of the formula; each is given once.
+        /// The short name in the catalogue of each band of the output, such as `NDVI`; a file may give one as
+        /// `name = "…"`.
+        #[serde(alias = "name", with = "one_or_many")]
+        names: Vec<String>,
+        /// The bands of the formulas; each is given once.
         inputs: Vec<NamedInput>,
-        /// Each sample is multiplied by this before the formula. Default 1.
+        /// Each sample is multiplied by this before the formulas. Default 1.
         #[serde(default = "one")]
         scale: f64,
         /// Then this is added. Default 0.
         #[serde(default)]
         offset: f64,
-        /// Constants of the formula whose defaults are not wanted, or that have none, by name.
+        /// Constants of the formulas whose defaults are not wanted, or that have none, by name.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         constants: BTreeMap<String, f64>,
     },

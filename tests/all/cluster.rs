@@ -10,12 +10,12 @@ use swath::cluster::{LocalCluster, LocalOptions};
 use swath::grid::{DataType, Samples};
 use swath::ids::JobId;
 use swath::job::{JobState, Outcome};
-use swath::spec::{JobOptions, RasterOutput, RetryPolicy};
+use swath::spec::{JobOptions, NamedInput, RasterOutput, RetryPolicy};
 use swath::testing::nats_server::NatsServer;
 use swath::time::Timestamp;
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
-use crate::common::{assert_ndvi, leftovers, ndvi, raster_output, read, scene, tasks};
+use crate::common::{assert_ndvi, leftovers, ndvi, raster_file, raster_output, read, scene, tasks};
 
 async fn cluster(workers: u32) -> LocalCluster {
     let worker = WorkerConfig::default().with_max_concurrent_tasks(2);
@@ -165,6 +165,68 @@ async fn each_expression_makes_a_band() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn each_index_makes_a_band_with_its_name() {
+    let dir = tempfile::tempdir().unwrap();
+    scene(dir.path(), 300);
+    let output = dir.path().join("three.tif");
+    let mut spec = ndvi(dir.path(), &output);
+    let TaskOperation::Index { mut inputs, .. } = spec.operation else {
+        panic!()
+    };
+    inputs.push(NamedInput {
+        name: "B".to_owned(),
+        path: dir.path().join("blue.tif").display().to_string(),
+        band: 1,
+    });
+    spec.operation = TaskOperation::Index {
+        names: ["ndvi", "SAVI", "EVI"].map(str::to_owned).to_vec(),
+        inputs,
+        scale: 0.0001,
+        offset: 0.0,
+        constants: [("L".to_owned(), 0.75)].into(),
+    };
+    raster_output(&mut spec).blocksize = 64;
+    let cluster = cluster(2).await;
+    assert_eq!(run(&cluster, &spec).await, Outcome::Succeeded);
+    let file = raster_file(&output).await;
+    assert_eq!(file.facts().look.descriptions(3), ["NDVI", "SAVI", "EVI"]);
+    let made = read(&output, &[1, 2, 3]).await;
+    let made = [0, 1, 2].map(|band| match &made.bands[band] {
+        Samples::Float32(cells) => cells.clone(),
+        other => panic!("{:?}", other.dtype()),
+    });
+    let mut stored = Vec::new();
+    for name in ["nir.tif", "red.tif", "blue.tif"] {
+        match &read(&dir.path().join(name), &[1]).await.bands[0] {
+            Samples::UInt16(cells) => stored.push(cells.clone()),
+            other => panic!("{:?}", other.dtype()),
+        }
+    }
+    let mut valid = 0;
+    for cell in 0..stored[0].len() {
+        // 0 is the sample's NoData.
+        let [n, r, b] = [0, 1, 2].map(|band: usize| match stored[band][cell] {
+            0 => f64::NAN,
+            sample => f64::from(sample) * 0.0001,
+        });
+        // Rouse 1974; Huete 1988 with L = 0.75; Huete 2002 with L = 0.75.
+        let wanted = [
+            (n - r) / (n + r),
+            1.75 * (n - r) / (n + r + 0.75),
+            2.5 * (n - r) / (n + 6.0 * r - 7.5 * b + 0.75),
+        ];
+        for (band, wanted) in wanted.into_iter().enumerate() {
+            let got = f64::from(made[band][cell]);
+            let close = (got - wanted).abs() <= 1e-6 * wanted.abs().max(1e-3);
+            assert!(close || got.is_nan() && wanted.is_nan(), "{got}, {wanted}");
+        }
+        valid += usize::from(!(n + r + b).is_nan());
+    }
+    assert!(valid > 1000);
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_integer_output_rounds_and_keeps_no_data() {
     let dir = tempfile::tempdir().unwrap();
     scene(dir.path(), 300);
@@ -283,9 +345,9 @@ async fn wrong_specs_fail_with_the_way_out() {
         (
             with(&|spec| {
                 let inputs = inputs(spec);
-                let (name, scale, offset) = ("NDVY".to_owned(), 1.0, 0.0);
+                let (names, scale, offset) = (vec!["NDVY".to_owned()], 1.0, 0.0);
                 spec.operation = TaskOperation::Index {
-                    name,
+                    names,
                     inputs,
                     scale,
                     offset,

@@ -32,7 +32,7 @@ pub(crate) fn ndvi(dir: &Path, output: &Path) -> JobSpec {
         band: 1,
     };
     let operation = TaskOperation::Index {
-        name: "NDVI".to_owned(),
+        names: vec!["NDVI".to_owned()],
         inputs: vec![band("N", "nir.tif"), band("R", "red.tif")],
         scale: 1.0,
         offset: 0.0,

@@ -47,11 +47,11 @@ pub enum Error {
         /// The constant.
         name: &'static str,
     },
-    /// The index has no such constant.
-    #[error("index {index} has no constant '{name}'; {}", constants_text(known))]
+    /// None of the indices has such a constant.
+    #[error("index {indices} has no constant '{name}'; {}", constants_text(known))]
     UnknownConstant {
-        /// The index.
-        index: &'static str,
+        /// The indices.
+        indices: String,
         /// The name.
         name: String,
         /// The constants that it has.
@@ -140,13 +140,19 @@ impl Index {
         self.substituted(&self.constants)
     }
 
-    /// Returns the formula with these constants, and the defaults of the others.
-    ///
-    /// # Errors
-    /// When the index has no such constant, its value is not finite, or a wavelength is missing.
-    pub fn expression_with(&self, values: &[(&str, f64)]) -> Result<String, Error> {
+    /// Lists the names of the formula's constants, those with defaults first.
+    fn constant_names(&self) -> impl Iterator<Item = &'static str> {
+        let with = self.constants.iter().map(|(name, _)| *name);
+        with.chain(self.wavelengths.iter().copied())
+    }
+
+    /// Returns the formula with those of these constants that it has, and the defaults of the others.
+    fn expression_with(&self, values: &[(&str, f64)]) -> Result<String, Error> {
         let mut constants = self.constants.clone();
         for &(name, value) in values {
+            let Some(known) = self.constant_names().find(|known| *known == name) else {
+                continue;
+            };
             if !value.is_finite() {
                 return Err(Error::ConstantNotFinite {
                     index: self.name,
@@ -156,17 +162,7 @@ impl Index {
             }
             match constants.iter_mut().find(|(known, _)| *known == name) {
                 Some((_, default)) => *default = value,
-                None => match self.wavelengths.iter().find(|known| **known == name) {
-                    Some(known) => constants.push((*known, value)),
-                    None => {
-                        let known = self.constants.iter().map(|(name, _)| *name);
-                        return Err(Error::UnknownConstant {
-                            index: self.name,
-                            name: name.to_owned(),
-                            known: known.chain(self.wavelengths.iter().copied()).collect(),
-                        });
-                    }
-                },
+                None => constants.push((known, value)),
             }
         }
         let given = |name: &str| constants.iter().any(|(given, _)| *given == name);
@@ -259,6 +255,29 @@ pub fn get(name: &str) -> Result<Index, Error> {
             near: near(name),
         },
     })
+}
+
+/// Returns the formula of each index with these constants, and the defaults of the others; an index takes the constants
+/// that it has.
+///
+/// # Errors
+/// When no index has such a constant, a value is not finite, or a wavelength is missing.
+pub fn expressions(indices: &[Index], values: &[(&str, f64)]) -> Result<Vec<String>, Error> {
+    let mut known: Vec<_> = indices.iter().flat_map(Index::constant_names).collect();
+    if let Some((name, _)) = values.iter().find(|(name, _)| !known.contains(name)) {
+        known.sort_unstable();
+        known.dedup();
+        let names: Vec<_> = indices.iter().map(|index| index.name).collect();
+        return Err(Error::UnknownConstant {
+            indices: names.join(","),
+            name: (*name).to_owned(),
+            known,
+        });
+    }
+    indices
+        .iter()
+        .map(|index| index.expression_with(values))
+        .collect()
 }
 
 /// Lists the indices of the catalogue that are not computed: name, name in words, and why.
@@ -420,12 +439,26 @@ mod tests {
         assert_eq!(savi.expression(), "(1.0 + 0.5) * (N - R) / (N + R + 0.5)");
         let other = savi.expression_with(&[("L", -0.25)]).unwrap();
         assert_eq!(other, "(1.0 + (-0.25)) * (N - R) / (N + R + (-0.25))");
-        let text = savi.expression_with(&[("M", 1.0)]).unwrap_err().to_string();
-        assert_eq!(text, "index SAVI has no constant 'M'; it has L");
+        let text = expressions(std::slice::from_ref(&savi), &[("M", 1.0)]).unwrap_err();
+        assert_eq!(text.to_string(), "index SAVI has no constant 'M'; it has L");
         let infinite = savi.expression_with(&[("L", f64::INFINITY)]).unwrap_err();
         assert_eq!(
             infinite.to_string(),
             "constant 'L' of index SAVI must be finite, not inf"
+        );
+    }
+
+    #[test]
+    fn of_several_indices_each_takes_the_constants_that_it_has() {
+        let both = ["NDVI", "SAVI", "EVI"].map(|name| find(name).unwrap());
+        assert_eq!(
+            expressions(&both, &[("L", 0.25)]).unwrap()[..2],
+            ["(N - R)/(N + R)", "(1.0 + 0.25) * (N - R) / (N + R + 0.25)"]
+        );
+        let text = expressions(&both, &[("M", 1.0)]).unwrap_err().to_string();
+        assert_eq!(
+            text,
+            "index NDVI,SAVI,EVI has no constant 'M'; it has C1, C2, L, g"
         );
     }
 

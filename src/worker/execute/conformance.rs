@@ -26,6 +26,7 @@ fn kernels() -> Vec<KernelSpec> {
             names: vec!["A".to_owned(), "B".to_owned()],
             scale: 0.5,
             offset: 1.0,
+            descriptions: Vec::new(),
         },
     ];
     kernels.extend(terrain().into_iter().map(KernelSpec::Focal));

@@ -72,6 +72,7 @@ pub(super) fn compute(
             names,
             scale,
             offset,
+            ..
         } => {
             let blocks: Vec<Block> = blocks.into_iter().map(|cut| cut.block).collect();
             let mut made: Option<Block> = None;
