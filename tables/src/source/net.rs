@@ -105,6 +105,10 @@ impl Net {
         if let Some(client) = self.client.get() {
             return Ok(client);
         }
+        // Without a provider the client would panic. An error says that another thread was faster: then there is one.
+        if rustls::crypto::CryptoProvider::get_default().is_none() {
+            let _ = rustls_graviola::default_provider().install_default();
+        }
         let client = Client::builder()
             .user_agent(concat!("swath/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)

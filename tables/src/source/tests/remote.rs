@@ -119,14 +119,9 @@ impl Server {
     }
 }
 
-fn provider() {
-    let _ = rustls_graviola::default_provider().install_default();
-}
-
 #[tokio::test]
 async fn files_on_a_server_are_read_by_ranges_through_failures() {
     let Some(root) = shared_data() else { return };
-    provider();
     let file = |name: &str| std::fs::read(root.join("tables").join(name)).unwrap();
     let files = [
         (
@@ -163,7 +158,6 @@ async fn files_on_a_server_are_read_by_ranges_through_failures() {
 #[tokio::test]
 async fn few_columns_of_a_remote_parquet_file_are_few_bytes_and_a_missing_one_is_named() {
     let Some(root) = shared_data() else { return };
-    provider();
     let name = "naturalearth/natural-earth_countries_geo.parquet";
     let bytes = std::fs::read(root.join("tables").join(name)).unwrap();
     let (server, url) = Server::start(&[("/c.parquet", bytes)], 0, 0).await;
@@ -228,7 +222,6 @@ async fn moto(port: u16) -> Moto {
 async fn objects_of_a_bucket_are_found_and_read() {
     use rusty_s3::actions::{CreateBucket, PutObject, S3Action};
     let Some(root) = shared_data() else { return };
-    provider();
     let port = TcpListener::bind("127.0.0.1:0")
         .await
         .unwrap()
