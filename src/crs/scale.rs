@@ -155,8 +155,12 @@ pub fn scale(
     }
     CellMap::new(*output, crs, source)?.apply(&mut xs, &mut ys);
     let around = source.is_around();
-    if around {
-        unwrap(&mut xs, f64::from(source.width));
+    let turn = f64::from(source.width);
+    if around && holds_a_pole(source, output, crs, (width_cells, height_cells))? {
+        // However near to each other the samples are, they leave a gap.
+        xs = vec![0.0, turn];
+    } else if around {
+        unwrap(&mut xs, turn);
     }
     let quotient = |cells: f64, places: &mut Vec<f64>, size: u32, around: bool| {
         places.retain(|place| place.is_finite());
@@ -173,6 +177,33 @@ pub fn scale(
         quotient(right - left, &mut xs, source.width, around),
         quotient(bottom - top, &mut ys, source.height, false),
     ))
+}
+
+/// Tells whether a pole lies in an output as a point, which all columns of a source around the globe run into.
+fn holds_a_pole(
+    source: &SourceGrid,
+    output: &Affine,
+    crs: &Definition,
+    (width, height): (f64, f64),
+) -> Result<bool, Error> {
+    let forward = Transformer::new(&source.crs, crs)?;
+    let Some(inverse) = output.inverse() else {
+        return Ok(false);
+    };
+    let (mut xs, mut ys) = ([0.0, 90.0, 0.0, 90.0], [90.0, 90.0, -90.0, -90.0]);
+    forward.apply(&mut xs, &mut ys);
+    let places: Vec<_> = xs
+        .iter()
+        .zip(&ys)
+        .map(|(x, y)| inverse.apply(*x, *y))
+        .collect();
+    Ok(places.chunks_exact(2).any(|pole| {
+        let [(x, y), (other_x, other_y)] = pole else {
+            return false;
+        };
+        let inside = *x > 0.0 && *x < width && *y > 0.0 && *y < height;
+        inside && (x - other_x).abs().max((y - other_y).abs()) < 1e-3
+    }))
 }
 
 /// Brings columns of a source around the globe to within half a turn of the one in the middle: an output over the seam uses the few
@@ -255,6 +286,30 @@ mod tests {
             let found = scale(&globe(0.5), &output, &crs, (10, 10)).unwrap();
             assert_eq!(found, (0.25, 0.25), "at {left}");
         }
+    }
+
+    #[test]
+    fn an_output_around_a_pole_is_made_from_all_longitudes() {
+        // gdalwarp 3.6.2 onto these grids gives the same bits with `-wo XSCALE=0.2222222222` as without.
+        for code in [3995, 3031] {
+            let crs = Definition::from_epsg(code).unwrap();
+            let output = Affine::north_up(-4e6, 4e6, 5e4, 5e4);
+            let found = scale(&globe(0.5), &output, &crs, (160, 160)).unwrap();
+            assert_eq!(found.0, 160.0 / 720.0, "EPSG:{code}");
+            // Beside the pole there is no such jump: 30 by 30 cells are not 720 columns wide.
+            let beside = Affine::north_up(1e6, 4e6, 5e4, 5e4);
+            let found = scale(&globe(0.5), &beside, &crs, (30, 30)).unwrap();
+            assert!(found.0 > 0.2, "EPSG:{code}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn a_pole_that_is_an_edge_is_no_point() {
+        // Half of the globe, with both poles as its upper and lower edge.
+        let crs = Definition::from_epsg(4326).unwrap();
+        let output = Affine::north_up(-90.0, 91.0, 2.0, 2.0);
+        let found = scale(&globe(0.5), &output, &crs, (90, 91)).unwrap();
+        assert_eq!(found.0, 0.25);
     }
 
     #[test]
