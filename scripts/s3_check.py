@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
-"""Runs raster jobs from and to a bucket, over a server that fails now and then.
+"""Runs jobs from and to a bucket, over a server that fails now and then.
 
     scripts/s3_check.py SWATH
 
-SWATH is the binary. Starts moto (pip install 'moto[server]' boto3) and, before it, a proxy that answers every fifth request
-with 503, 429 or a closed connection. Checks: pixels equal to the same job on disk; an existing object is refused without
---overwrite and replaced with it; nothing is left of an upload; a wrong key and a missing object are named.
+SWATH is the binary. Starts moto (pip install 'moto[server]' boto3 pyarrow) and, before it, a proxy that answers every fifth
+request with 503, 429 or a closed connection. Checks: pixels equal to the same job on disk; an existing object is refused without
+--overwrite and replaced with it; nothing is left of an upload; a wrong key and a missing object are named. A folder of parts has
+the bytes of the one on disk, also when its commit breaks off in the middle and is run again; it is refused and replaced whole.
 """
 
 import itertools
+import json
 import os
 import socket
 import subprocess
@@ -21,11 +23,16 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import boto3
+import pyarrow.dataset
 import rasterio
+from pyarrow.fs import S3FileSystem
 
 FAULTS = itertools.cycle(["503", "429", "close"])
 COUNT = itertools.count(1)
 FIRED = []
+# Ends of uploads, as they were asked for: method and path; one that has the first words in its path fails as if it were lost.
+COMPLETED = []
+LOSE = []
 
 
 def free_port():
@@ -41,6 +48,13 @@ def proxy(target):
         def forward(self):
             length = int(self.headers.get("Content-Length") or 0)
             body = self.rfile.read(length)
+            ends_upload = self.command == "POST" and "uploadId=" in self.path
+            if ends_upload and LOSE and LOSE[0] in self.path:
+                LOSE.pop()
+                self.send_response(404)
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
             if next(COUNT) % 5 == 0:
                 fault = next(FAULTS)
                 FIRED.append((fault, self.command))
@@ -57,6 +71,8 @@ def proxy(target):
             onward.request(self.command, self.path, body, dict(self.headers))
             answer = onward.getresponse()
             data = answer.read()
+            if ends_upload:
+                COMPLETED.append((answer.status, self.path.split("?")[0]))
             self.send_response(answer.status)
             for name, value in answer.getheaders():
                 if name.lower() not in ("transfer-encoding", "connection", "content-length"):
@@ -145,6 +161,56 @@ def run_all(swath, folder, environment, s3):
     left = s3.list_multipart_uploads(Bucket="scenes").get("Uploads", [])
     check(not left, f"left behind: {left}")
     print("ok  errors name the object; no upload is left behind")
+    folder_of_parts(run, folder, s3)
+
+
+def folder_of_parts(run, folder, s3):
+    bucket = S3FileSystem(endpoint_override=s3.meta.endpoint_url, access_key="key", secret_key="secret", region="eu-central-1")
+
+    def objects():
+        listed = s3.list_objects_v2(Bucket="scenes", Prefix="tables/sorted/").get("Contents", [])
+        return {o["Key"].split("/")[-1]: s3.get_object(Bucket="scenes", Key=o["Key"])["Body"].read() for o in listed}
+
+    def equal(there, name):
+        here = {path.name: path.read_bytes() for path in (folder / name).iterdir()}
+        success = [json.loads(files.pop("_SUCCESS")) for files in (there, here)]
+        for manifest in success:
+            del manifest["job"]
+        return there == here and success[0] == success[1]
+
+    rows = [f"{n},{(n * 7919) % 10007}" for n in range(10007)]
+    (folder / "rows.csv").write_text("\n".join(["n,x", *rows, ""]))
+    sort = ["run", "sort", "rows.csv", "--partitions", "4", "--by"]
+    url = "s3://scenes/tables/sorted/"
+    run(*sort, "x", "-o", "sorted/")
+    # The first execution breaks off when one part of four has appeared.
+    LOSE.append("sorted/part-00001")
+    run(*sort, "x", "-o", url)
+    check(not LOSE, "no end of an upload was lost")
+    ends = [(status, path.split("/")[-1]) for status, path in COMPLETED if "sorted" in path]
+    first = [status for status, name in ends if name == "part-00000.parquet"]
+    check(first[:2] == [200, 412] and first[-1] == 200, f"the first part did not appear twice: {ends}")
+    check(ends[-1] == (200, "_SUCCESS"), f"the manifest is not last: {ends}")
+    there = objects()
+    check(len(there) == 5 and equal(there, "sorted"), f"other parts than on disk: {sorted(there)}")
+    table = pyarrow.dataset.dataset("scenes/tables/sorted", filesystem=bucket).to_table()
+    check(table["x"].to_pylist() == list(range(10007)), "pyarrow reads other rows")
+    run("run", "sort", url, "--by", "n", "-o", "back.csv")
+    check((folder / "back.csv").read_text().splitlines()[1:] == rows, "read back, there are other rows")
+    print(f"ok  a folder whose commit broke off and was run again: {ends}")
+    run(*sort, "x", "-o", url, code=2, words=["s3://scenes/tables/sorted", "--overwrite"])
+    s3.put_object(Bucket="scenes", Key="tables/sorted/part-00099.parquet", Body=b"old")
+    s3.put_object(Bucket="scenes", Key="tables/sorted-not/part-00000.parquet", Body=b"beside")
+    run(*sort, "x desc", "-o", "descending/")
+    run(*sort, "x desc", "-o", url, "--overwrite")
+    check(equal(objects(), "descending"), "other parts than on disk after --overwrite")
+    s3.delete_object(Bucket="scenes", Key="tables/sorted/_SUCCESS")
+    run(*sort, "x", "-o", url, code=2, words=["s3://scenes/tables/sorted", "--overwrite"])
+    run(*sort, "x", "-o", "s3://scenes/", "--overwrite", code=2, words=["s3://BUCKET/KEY"])
+    s3.head_object(Bucket="scenes", Key="tables/sorted-not/part-00000.parquet")
+    left = s3.list_multipart_uploads(Bucket="scenes").get("Uploads", [])
+    check(not left, f"left behind: {left}")
+    print("ok  a folder is refused, and replaced whole with --overwrite")
 
 
 if __name__ == "__main__":

@@ -127,7 +127,10 @@ impl Assembly {
             Place::File(_, Some(file)) => file.part(footer)?,
             Place::File(_, None) => return Err("a part behind the end".into()),
             Place::Folder(folder, current) => {
-                finish_part(current, self.started, &self.format, &mut self.written)?;
+                if let Some(part) = finish_part(current, self.started, &self.format)? {
+                    folder.finish_file(self.output.overwrite)?;
+                    self.written.push(part);
+                }
                 let name = part_name(self.started, &self.format);
                 let out = buffered(folder.file(&name)?);
                 let mut file = FileAssembler::new(&self.format, &self.parts.schema, out)?;
@@ -180,8 +183,11 @@ impl Assembly {
                     file.finish()?.0.flush()?;
                 }
             }
-            Place::Folder(_, current) => {
-                finish_part(current, self.started, &self.format, &mut self.written)?;
+            Place::Folder(folder, current) => {
+                if let Some(part) = finish_part(current, self.started, &self.format)? {
+                    folder.finish_file(self.output.overwrite)?;
+                    self.written.push(part);
+                }
             }
         }
         Ok(())
@@ -209,18 +215,16 @@ fn finish_part(
     current: &mut Option<Assembler>,
     started: usize,
     format: &OutputFormat,
-    written: &mut Vec<PartFile>,
-) -> Result<(), BoxError> {
+) -> Result<Option<PartFile>, BoxError> {
     let (Some(file), Some(index)) = (current.take(), started.checked_sub(1)) else {
-        return Ok(());
+        return Ok(None);
     };
     let (_, assembled) = file.finish()?;
-    written.push(PartFile {
+    Ok(Some(PartFile {
         name: part_name(index, format),
         rows: assembled.rows,
         bytes: assembled.bytes,
-    });
-    Ok(())
+    }))
 }
 
 fn buffered(file: std::fs::File) -> BufWriter<WriteBehind> {

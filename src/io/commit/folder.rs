@@ -1,16 +1,26 @@
-//! A folder of parts while it is written: under a name that no other execution shares.
+//! A folder of parts while it is written: under a name that no other execution shares, or in a bucket as uploads.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
+use super::prefix::Parts;
 use super::staged::{folder_of, prefix};
-use super::{Error, publish, sweep};
+use super::{Error, object, publish, sweep};
 use crate::ids::{ExecutionId, JobId};
 
-/// A temporary folder beside an output, removed when dropped before it is committed.
+/// A temporary folder beside an output, removed when dropped before it is committed; in a bucket, uploads that are aborted.
 #[derive(Debug)]
-pub struct StagedFolder {
+pub struct StagedFolder(Place);
+
+#[derive(Debug)]
+enum Place {
+    Disk(TemporaryFolder),
+    Bucket(Parts),
+}
+
+#[derive(Debug)]
+struct TemporaryFolder {
     output: PathBuf,
     temporary: PathBuf,
     job: JobId,
@@ -20,11 +30,59 @@ pub struct StagedFolder {
 pub const MANIFEST: &str = "_SUCCESS";
 
 impl StagedFolder {
-    /// Creates the temporary folder of one execution.
+    /// Creates the temporary folder of one execution; for one in a bucket, call it where waiting is allowed, on a runtime.
     ///
     /// # Errors
     /// When `output` has no name, or the folder cannot be created.
     pub fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
+        if let Some((scheme, url)) = object::url_of(output) {
+            object::check_scheme(scheme, output)?;
+            return Ok(Self(Place::Bucket(Parts::new(url, job)?)));
+        }
+        let folder = TemporaryFolder::create(output, job, execution)?;
+        Ok(Self(Place::Disk(folder)))
+    }
+
+    /// Creates a file in it; [`StagedFolder::finish_file`] when it is written.
+    ///
+    /// # Errors
+    /// What the system refused.
+    pub fn file(&mut self, name: &str) -> Result<File, Error> {
+        match &mut self.0 {
+            Place::Disk(folder) => folder.file(name),
+            Place::Bucket(parts) => parts.file(name),
+        }
+    }
+
+    /// Sends the file that was written last to its bucket, where nobody sees it yet. On a disk there is nothing to do.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when another object has the name and `overwrite` is not set; else what the server refused.
+    pub fn finish_file(&mut self, overwrite: bool) -> Result<(), Error> {
+        match &mut self.0 {
+            Place::Disk(_) => Ok(()),
+            Place::Bucket(parts) => parts.send(overwrite),
+        }
+    }
+
+    /// Makes the folder appear under the name of the output, whole and on disk. In a bucket the files appear one after the
+    /// other, [`MANIFEST`] as the last.
+    ///
+    /// - `manifest`: what [`MANIFEST`] shall hold. An output that holds the same manifest was committed by an
+    ///   earlier execution, and this one has succeeded too.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] when there is another one and `overwrite` is not set; else what the system refused.
+    pub fn commit(self, manifest: &[u8], overwrite: bool) -> Result<(), Error> {
+        match self.0 {
+            Place::Disk(folder) => folder.commit(manifest, overwrite),
+            Place::Bucket(parts) => parts.commit(manifest, overwrite),
+        }
+    }
+}
+
+impl TemporaryFolder {
+    fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
         let mut name = prefix(output, job)?;
         name.push(format!("{:016x}.tmp", execution.0));
         let temporary = folder_of(output)?.join(name);
@@ -36,23 +94,12 @@ impl StagedFolder {
         })
     }
 
-    /// Creates a file in it.
-    ///
-    /// # Errors
-    /// What the system refused.
-    pub fn file(&self, name: &str) -> Result<File, Error> {
+    fn file(&self, name: &str) -> Result<File, Error> {
         let path = self.temporary.join(name);
         File::create_new(&path).map_err(step("created", &path))
     }
 
-    /// Makes the folder appear under the name of the output, whole and on disk.
-    ///
-    /// - `manifest`: what [`MANIFEST`] shall hold. An output that holds the same manifest was committed by an
-    ///   earlier execution, and this one has succeeded too.
-    ///
-    /// # Errors
-    /// [`Error::Exists`] when there is another one and `overwrite` is not set; else what the system refused.
-    pub fn commit(self, manifest: &[u8], overwrite: bool) -> Result<(), Error> {
+    fn commit(self, manifest: &[u8], overwrite: bool) -> Result<(), Error> {
         let path = self.temporary.join(MANIFEST);
         fs::write(&path, manifest).map_err(step("written", &path))?;
         self.sync()?;
@@ -92,7 +139,7 @@ impl StagedFolder {
     }
 }
 
-impl Drop for StagedFolder {
+impl Drop for TemporaryFolder {
     fn drop(&mut self) {
         // After a rename the name is gone already; a leftover is harmless and swept by the job's end.
         let _ = fs::remove_dir_all(&self.temporary);
@@ -104,10 +151,9 @@ impl Drop for StagedFolder {
 /// # Errors
 /// When there is such a file or folder and it may not be replaced, or the folder around it is missing or not writable.
 pub fn check_folder(path: &Path, overwrite: bool) -> Result<(), Error> {
-    if super::object::url_of(path).is_some() {
-        return Err(Error::RemoteFolder {
-            path: path.to_owned(),
-        });
+    // Of what is in a bucket, only its server knows more.
+    if let Some((scheme, _)) = object::url_of(path) {
+        return object::check_scheme(scheme, path);
     }
     let parent = folder_of(path)?;
     if !parent.is_dir() {
@@ -140,7 +186,7 @@ mod tests {
 
     fn staged(output: &Path, execution: u64, text: &str) -> StagedFolder {
         let job = JobId::new("a").unwrap();
-        let staged = StagedFolder::create(output, &job, ExecutionId(execution)).unwrap();
+        let mut staged = StagedFolder::create(output, &job, ExecutionId(execution)).unwrap();
         let mut part = staged.file("part-00000.csv").unwrap();
         part.write_all(text.as_bytes()).unwrap();
         staged

@@ -1,12 +1,13 @@
 //! Makes a finished file appear under its name, once: on a disk, or as an object of a bucket of S3.
 //!
 //! [`staged`] is the file while it is written, [`folder`] a folder of files; `publish` gives it its name by one step that
-//! either happens or does not; `object` does so in a bucket; `behind` lets the disk begin early; [`check_output`] refuses early
+//! either happens or does not; `object` does so in a bucket, `prefix` for a folder there; `behind` lets the disk begin early; [`check_output`] refuses early
 //! what could not be committed later.
 
 mod behind;
 pub mod folder;
 mod object;
+mod prefix;
 mod publish;
 pub mod staged;
 
@@ -70,14 +71,6 @@ pub enum Error {
         /// Its scheme.
         scheme: String,
     },
-    /// A folder of parts in a bucket.
-    #[error(
-        "'{}' cannot be written: a folder of parts can be on a disk only; name one file, such as out.parquet", path.display()
-    )]
-    RemoteFolder {
-        /// The output.
-        path: PathBuf,
-    },
     /// A server did not do its part.
     #[error("'{}' could not be uploaded", path.display())]
     Remote {
@@ -116,7 +109,6 @@ impl Error {
             | Self::IsFile { .. }
             | Self::NoFileName { .. }
             | Self::Scheme { .. }
-            | Self::RemoteFolder { .. }
             | Self::NoFolder { .. }
             | Self::NotWritable { .. } => FailureClass::Fatal,
             Self::Remote { source, .. } => source.class(),
@@ -134,7 +126,7 @@ impl Error {
             Self::NoFileName { .. } => "output-without-name",
             Self::NoFolder { .. } => "output-folder-missing",
             Self::NotWritable { .. } => "output-not-writable",
-            Self::Scheme { .. } | Self::RemoteFolder { .. } => "output-scheme",
+            Self::Scheme { .. } => "output-scheme",
             Self::Remote { source, .. } => source.code(),
             Self::StagedLost { .. } => "staged-file-lost",
             Self::Step { .. } => "output-write",
@@ -163,9 +155,15 @@ pub fn check_output(output: &Output) -> Result<(), Error> {
 /// passes.
 ///
 /// # Errors
-/// When the object exists, or the server cannot be asked.
+/// When the object exists, or objects below the folder do, or the server cannot be asked.
 pub async fn check_remote(output: &Output) -> Result<(), Error> {
-    object::check_object(Path::new(output.path()), output.overwrite()).await
+    let (path, overwrite) = (Path::new(output.path()), output.overwrite());
+    match (output, object::url_of(path)) {
+        (Output::Table(table), Some(("s3", url))) if table.layout().1 => {
+            prefix::check(url, overwrite).await
+        }
+        _ => object::check_object(path, overwrite).await,
+    }
 }
 
 /// Refuses, before any work, a file that could not be committed.

@@ -151,23 +151,31 @@ impl Upload {
     /// Makes the object appear, once.
     ///
     /// # Errors
-    /// [`Error::Exists`] when another object has the name and `overwrite` is not set; else what the server refused.
-    pub(super) fn complete(&mut self, overwrite: bool) -> Result<(), Error> {
+    /// [`Error::Exists`] when another object has the name and must not be replaced; else what the server refused.
+    pub(super) fn complete(&mut self, there: IfThere) -> Result<(), Error> {
         let runtime = self.runtime.clone();
-        runtime.block_on(self.completed(overwrite))?;
+        runtime.block_on(self.completed(there))?;
         self.sent = None;
         Ok(())
     }
 
-    async fn completed(&self, overwrite: bool) -> Result<(), Error> {
+    async fn completed(&self, there: IfThere) -> Result<(), Error> {
         let only_new = [("if-none-match", "*")];
-        let conditions: &[(&'static str, &str)] = if overwrite { &[] } else { &only_new };
+        let conditions: &[(&'static str, &str)] = match there {
+            IfThere::Replace => &[],
+            IfThere::Refuse | IfThere::ReplaceOurs => &only_new,
+        };
         let mut answer = self.ask_to_complete(conditions).await?;
-        // Some servers do not know the condition: there a look must do.
-        if !overwrite && matches!(answer.status, 400 | 501) {
-            if self.found().await? == Found::Other {
-                return Err(Error::Exists { path: self.path() });
-            }
+        let again = match (there, answer.status) {
+            // Some servers do not know the condition: there a look must do.
+            (IfThere::Refuse | IfThere::ReplaceOurs, 400 | 501) => match self.found().await? {
+                Found::Other => return Err(Error::Exists { path: self.path() }),
+                Found::Ours | Found::Nothing => true,
+            },
+            (IfThere::ReplaceOurs, 412) => self.found().await? == Found::Ours,
+            _ => false,
+        };
+        if again {
             answer = self.ask_to_complete(&[]).await?;
         }
         match answer.status {
@@ -180,7 +188,7 @@ impl Upload {
                 Found::Other => Err(Error::Exists { path: self.path() }),
                 Found::Nothing => Err(self.step("the server has lost the upload")),
             },
-            status => Err(self.refused(status)),
+            status => Err(refused(self.object.shown(), status)),
         }
     }
 
@@ -207,10 +215,10 @@ impl Upload {
         };
         let answer = self.ask(&request).await?;
         if answer.status != 200 {
-            return Err(self.refused(answer.status));
+            return Err(refused(self.object.shown(), answer.status));
         }
         let text = std::str::from_utf8(&answer.body).unwrap_or_default();
-        Object::upload_id(text).ok_or_else(|| self.step("the server's answer cannot be understood"))
+        Object::upload_id(text).ok_or_else(|| not_understood(self.object.shown()))
     }
 
     async fn part(&self, id: &str, number: u16, body: Bytes) -> Result<String, Error> {
@@ -225,12 +233,12 @@ impl Upload {
         match (answer.status, etag) {
             (200, Some(etag)) => Ok(etag.to_owned()),
             (200, None) => Err(self.step("the server names no tag of a part")),
-            (status, _) => Err(self.refused(status)),
+            (status, _) => Err(refused(self.object.shown(), status)),
         }
     }
 
     /// Looks for the object.
-    async fn found(&self) -> Result<Found, Error> {
+    pub(super) async fn found(&self) -> Result<Found, Error> {
         let request = Request {
             method: Method::HEAD,
             url: &|| self.object.head_url(),
@@ -243,7 +251,7 @@ impl Upload {
             200 if job.is_some_and(|job| job.as_bytes() == self.job.as_bytes()) => Ok(Found::Ours),
             200 => Ok(Found::Other),
             404 => Ok(Found::Nothing),
-            status => Err(self.refused(status)),
+            status => Err(refused(self.object.shown(), status)),
         }
     }
 
@@ -252,28 +260,36 @@ impl Upload {
         let asked = self.sources.ask(shown, request).await;
         asked.map_err(|source| failed(shown, source))
     }
-
-    fn refused(&self, status: u16) -> Error {
-        let path = self.object.shown().to_owned();
-        let source = match status {
-            404 => source::Error::NotFound { path },
-            401 | 403 => source::Error::Denied { path },
-            status => source::Error::Status {
-                path,
-                status,
-                after: None,
-            },
-        };
-        failed(self.object.shown(), source)
-    }
 }
 
+/// What has the name of an upload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+pub(super) enum Found {
     Nothing,
     /// Made by this job.
     Ours,
     Other,
+}
+
+/// What becomes of an object that has the name of an upload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum IfThere {
+    /// It stays: made by this job it is the output, else it is in the way.
+    Refuse,
+    /// It is replaced when this job made it, else it is in the way.
+    ReplaceOurs,
+    /// It is replaced.
+    Replace,
+}
+
+impl IfThere {
+    /// Returns what `--overwrite` asks for.
+    pub(super) const fn of(overwrite: bool) -> Self {
+        match overwrite {
+            true => Self::Replace,
+            false => Self::Refuse,
+        }
+    }
 }
 
 impl Drop for Upload {
@@ -301,7 +317,29 @@ fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
 
-fn failed(path: &str, source: source::Error) -> Error {
+pub(super) fn refused(path: &str, status: u16) -> Error {
+    let shown = path.to_owned();
+    let source = match status {
+        404 => source::Error::NotFound { path: shown },
+        401 | 403 => source::Error::Denied { path: shown },
+        status => source::Error::Status {
+            path: shown,
+            status,
+            after: None,
+        },
+    };
+    failed(path, source)
+}
+
+pub(super) fn not_understood(path: &str) -> Error {
+    Error::Step {
+        step: "uploaded",
+        path: PathBuf::from(path),
+        source: std::io::Error::other("the server's answer cannot be understood"),
+    }
+}
+
+pub(super) fn failed(path: &str, source: source::Error) -> Error {
     Error::Remote {
         path: PathBuf::from(path),
         source,

@@ -4,7 +4,7 @@ use std::ffi::{OsStr, OsString};
 use std::fs::{File, OpenOptions};
 use std::path::{Path, PathBuf};
 
-use super::object::{self, Upload};
+use super::object::{self, IfThere, Upload};
 use super::{Error, publish};
 use crate::ids::{ExecutionId, JobId};
 use crate::io::source::Sources;
@@ -116,7 +116,7 @@ impl Staged {
             Place::Disk(temporary) => temporary.clone(),
             Place::Bucket(upload) => {
                 upload.send(&mut self.file, overwrite, &|| false)?;
-                return upload.complete(overwrite);
+                return upload.complete(IfThere::of(overwrite));
             }
         };
         self.file.sync_all().map_err(|source| Error::Step {

@@ -12,8 +12,8 @@ use super::error::is_transient;
 use super::http::{Shared, request_failed};
 use super::policy::retry_after;
 
-/// The longest answer that is read: a few lines of XML.
-const ANSWER_BYTES_MAX: usize = 1 << 20;
+/// The longest answer that is read: a list of a thousand keys.
+const ANSWER_BYTES_MAX: usize = 4 << 20;
 
 /// What a server answered; any status that does not pass with time.
 #[derive(Debug)]

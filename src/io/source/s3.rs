@@ -8,8 +8,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use rusty_s3::actions::{
-    AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, GetObject, HeadObject,
-    S3Action, UploadPart,
+    AbortMultipartUpload, CompleteMultipartUpload, CreateMultipartUpload, DeleteObject, GetObject,
+    HeadObject, ListObjectsV2, S3Action, UploadPart,
 };
 use rusty_s3::{Credentials, UrlStyle};
 use url::Url;
@@ -64,7 +64,7 @@ impl Settings {
 }
 
 /// An object of a bucket, and who asks for it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Object {
     bucket: rusty_s3::Bucket,
     credentials: Option<Credentials>,
@@ -135,6 +135,41 @@ impl Object {
         self.credentials.as_ref()
     }
 
+    /// Returns an object of the folder that has this key.
+    pub(crate) fn below(&self, name: &str) -> Self {
+        Self {
+            key: format!("{}/{name}", self.key),
+            shown: format!("{}/{name}", self.shown),
+            ..self.clone()
+        }
+    }
+
+    /// Signs a question for the objects of the folder that has this key, from the page of a token.
+    pub(crate) fn list_url(&self, token: Option<&str>) -> Url {
+        let mut list = ListObjectsV2::new(&self.bucket, self.who());
+        list.with_prefix(format!("{}/", self.key));
+        if let Some(token) = token {
+            list.with_continuation_token(token.to_owned());
+        }
+        list.sign(SIGNED_FOR)
+    }
+
+    /// Reads the answer to [`Object::list_url`]: names below the folder, and the token of the next page.
+    pub(crate) fn listed(&self, answer: &str) -> Option<(Vec<String>, Option<String>)> {
+        let parsed = ListObjectsV2::parse_response(answer).ok()?;
+        let names = parsed.contents.iter().filter_map(|object| {
+            let name = object.key.strip_prefix(&self.key)?.strip_prefix('/')?;
+            // Consoles mark empty folders by an object without a name.
+            (!name.is_empty()).then(|| name.to_owned())
+        });
+        Some((names.collect(), parsed.next_continuation_token))
+    }
+
+    /// Signs its removal.
+    pub(crate) fn delete_url(&self) -> Url {
+        DeleteObject::new(&self.bucket, self.who(), &self.key).sign(SIGNED_FOR)
+    }
+
     /// Signs a request for its bytes.
     pub(super) fn get_url(&self) -> Url {
         GetObject::new(&self.bucket, self.who(), &self.key).sign(SIGNED_FOR)
@@ -183,6 +218,34 @@ mod tests {
 
     fn object(path: &str, settings: &[(&str, &str)]) -> Object {
         Object::new(path, &Settings::new(settings.iter().copied())).unwrap()
+    }
+
+    #[test]
+    fn names_below_a_folder_are_listed_page_by_page() {
+        let folder = object("s3://b/a b/out", &[]);
+        assert_eq!(folder.below("_SUCCESS").shown(), "s3://b/a b/out/_SUCCESS");
+        let url = folder.list_url(Some("t")).to_string();
+        assert!(url.contains("prefix=a%20b%2Fout%2F"), "{url}");
+        assert!(url.contains("continuation-token=t"), "{url}");
+        // As in Amazon's API reference, with a folder as consoles mark it.
+        let page = |keys: &[&str], more: &str| {
+            let contents: String = keys
+                .iter()
+                .map(|key| format!("<Contents><Key>{key}</Key><Size>1</Size></Contents>"))
+                .collect();
+            format!(
+                "<ListBucketResult xmlns=\"http://s3.amazonaws.com/doc/2006-03-01/\"><EncodingType>url</EncodingType>{contents}{more}</ListBucketResult>"
+            )
+        };
+        let keys = ["a+b/out/", "a+b/out/part-00000.csv", "a+b/out/x/y"];
+        let more =
+            "<IsTruncated>true</IsTruncated><NextContinuationToken>u</NextContinuationToken>";
+        let (names, next) = folder.listed(&page(&keys, more)).unwrap();
+        assert_eq!(names, ["part-00000.csv", "x/y"]);
+        assert_eq!(next.as_deref(), Some("u"));
+        let last = page(&[], "<IsTruncated>false</IsTruncated>");
+        assert_eq!(folder.listed(&last), Some((Vec::new(), None)));
+        assert_eq!(folder.listed("<html>"), None);
     }
 
     #[test]
