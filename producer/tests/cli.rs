@@ -282,6 +282,12 @@ mod cli {
         write(stac("s/nir.tif", 301_000.0));
         let words = ["nir.tif", "301000", "300000"];
         check(dir.path(), &composite("run", "red"), 1, &words);
+        // A file of another type, which only a person can reconcile with the first.
+        write(stac("s/dem.tif", 300_000.0));
+        let words = ["dem.tif is float32", "uint16", "--dtype"];
+        check(dir.path(), &composite("run", "red"), 1, &words);
+        let given = [&composite("run", "red")[..], &["--dtype", "float32"]].concat();
+        check(dir.path(), &given, 0, &[]);
     }
 
     #[test]

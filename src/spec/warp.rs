@@ -240,7 +240,7 @@ pub struct SceneLayer {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub band: Option<u16>,
     /// Where its cells are, when a catalogue says so: then its header is not read to plan. Type, bands and NoData value are taken
-    /// to be as in the first scene; a task that finds other cells in the file fails.
+    /// to be as in the first scene; a task that finds other cells, or cells of another type, in the file fails.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grid: Option<StatedGrid>,
 }

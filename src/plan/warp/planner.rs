@@ -105,6 +105,7 @@ fn plan(spec: &JobSpec, catalog: &Catalog, asked: &Asked<'_>) -> Result<Plan, Pl
         grids: grids.place(&target)?,
         crs: target.definition,
         crs_is_given: asked.warp.source_crs.is_some(),
+        source_dtype: output.dtype.is_none().then_some(profile.dtype),
         scenes,
         method: asked.warp.resampling,
         tolerance,

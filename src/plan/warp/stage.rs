@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::crs::{Definition, SourceGrid};
-use crate::grid::Window;
+use crate::grid::{DataType, Window};
 use crate::spec::{Combine, WarpMethod};
 
 /// Scenes that are brought onto the output's grid and combined.
@@ -14,6 +14,9 @@ pub struct WarpKernel {
     /// Whether a person said which CRS the sources have: then what the files say does not count.
     #[serde(default)]
     pub crs_is_given: bool,
+    /// The type of all sources, unless a person said what the output's is to be: headers that were not read to plan may differ.
+    #[serde(default)]
+    pub source_dtype: Option<DataType>,
     /// The grids of the sources, each once.
     pub grids: Vec<WarpGrid>,
     /// The scenes, the one that wins first: of `last`, from the end.

@@ -29,6 +29,7 @@ use super::cpu::{CpuPool, Panicked};
 use super::ports::WorkerPorts;
 use crate::broker;
 use crate::exchange::{self, PartitionAddress, PartitionKey};
+use crate::grid::DataType;
 use crate::grid::pyramid::Group;
 use crate::ids::{ExecutionId, JobId};
 use crate::io::{self, raster::read};
@@ -78,6 +79,14 @@ pub(crate) enum Error {
         "{path} is not where the list of scenes has it: {problem}; plan from its own header, by a list without proj: fields"
     )]
     Moved { path: String, problem: String },
+    #[error(
+        "{path} is {found}, the first scene is {wanted}: say with --dtype what the output is to be"
+    )]
+    SceneType {
+        path: String,
+        found: DataType,
+        wanted: DataType,
+    },
     #[error("a tile could not be encoded")]
     Encode(#[from] io::raster::encode::Error),
     #[error("the output could not be written")]
@@ -132,6 +141,7 @@ impl Error {
             | Self::Focal(_)
             | Self::Crs(_)
             | Self::Moved { .. }
+            | Self::SceneType { .. }
             | Self::Bug { .. } => FailureClass::Fatal,
             Self::Panicked(_) => FailureClass::Panic,
             Self::Arrow(_) | Self::Broker(_) | Self::Wire(_) => {
@@ -150,6 +160,7 @@ impl Error {
             Self::Focal(_) => "window",
             Self::Crs(_) => "crs",
             Self::Moved { .. } => "scene-moved",
+            Self::SceneType { .. } => "scene-type",
             Self::Encode(error) => error.code(),
             Self::Cog(error) => error.code(),
             Self::Commit(error) => error.code(),

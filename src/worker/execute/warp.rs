@@ -7,7 +7,7 @@ use tokio::sync::OnceCell;
 
 use super::{Done, Error, Executor, check_cancelled, group, tiles};
 use crate::crs::{CellMap, Definition, Lattice, Mesh, SourceGrid};
-use crate::grid::{Affine, Block, Samples, Window};
+use crate::grid::{Affine, Block, DataType, Samples, Window};
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
 use crate::ops::warp::{Positions, Resampler, SourceBand, Stack, StackShape, validity};
@@ -174,6 +174,9 @@ impl Executor {
         };
         let file = RasterFile::open(&self.ports.sources, &layer.path).await?;
         check_place(&file, &layer.path, source, meshes)?;
+        if !classes {
+            check_type(&file, &layer.path, meshes)?;
+        }
         let sample_bytes = 2 * file.facts().profile.dtype.bytes() as u64 + 1;
         let cell_bytes = sample_bytes * layer.bands.len() as u64;
         if window.cells().saturating_mul(cell_bytes) > SOURCE_BYTES_MAX && meshes.window.cells() > 1
@@ -238,6 +241,19 @@ fn check_place(
     Ok(())
 }
 
+/// Checks that a file has the type that the plan was made for: values of another would be cut to fit.
+fn check_type(file: &RasterFile, path: &str, meshes: &Meshes) -> Result<(), Error> {
+    let found = file.facts().profile.dtype;
+    match meshes.source_dtype {
+        Some(wanted) if wanted != found => Err(Error::SceneType {
+            path: path.to_owned(),
+            found,
+            wanted,
+        }),
+        _ => Ok(()),
+    }
+}
+
 /// The positions of a window's cells in the grids of its scenes, each computed once, when a scene first needs it.
 struct Meshes {
     method: WarpMethod,
@@ -246,6 +262,7 @@ struct Meshes {
     window: Window,
     nodata: Option<f64>,
     crs_is_given: bool,
+    source_dtype: Option<DataType>,
     places: Vec<Place>,
 }
 
@@ -277,6 +294,7 @@ impl Meshes {
             window,
             nodata: output.nodata,
             crs_is_given: kernel.crs_is_given,
+            source_dtype: kernel.source_dtype,
             places: kernel.grids.iter().map(place).collect::<Result<_, _>>()?,
         })
     }
