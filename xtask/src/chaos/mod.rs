@@ -1,0 +1,219 @@
+//! A cluster of real processes under a mixed load, with faults drawn from a seed; afterwards nothing may be lost, doubled or
+//! left behind.
+//!
+//! Read first: [`plan`] (what the seed says), [`faults`] (how that is done to the [`cluster`]), [`lanes`] (jobs of [`load`],
+//! each seen through to its end and compared with its undisturbed run), [`checks`] (what must hold at the end). [`isolation`]
+//! is why nothing of a run stays.
+
+mod checks;
+mod cluster;
+mod faults;
+mod isolation;
+mod journal;
+mod lanes;
+mod load;
+mod plan;
+mod process;
+mod random;
+mod storm;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::{Args, ValueEnum};
+
+use cluster::{Cluster, Swath};
+use journal::Journal;
+use lanes::Lanes;
+use plan::FaultKind;
+
+#[derive(Debug, Args)]
+pub(crate) struct Options {
+    /// How long faults fire; the undisturbed jobs before and the checks after come on top
+    #[arg(long, default_value_t = 2.0)]
+    minutes: f64,
+    /// The seed: the same faults in the same order, and the same jobs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Go on until so many faults have fired, whatever the minutes
+    #[arg(long)]
+    faults: Option<usize>,
+    /// Only faults of these kinds
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<FaultKind>,
+    /// Folder of swath and swath-worker [default: those of the target folder, release before debug]
+    #[arg(long)]
+    bin: Option<PathBuf>,
+    /// Workers of one slot; two are left in peace at any time
+    #[arg(long, default_value_t = 4, value_parser = at_least_three)]
+    workers: usize,
+    /// Jobs at once
+    #[arg(long, default_value_t = 4)]
+    jobs: usize,
+    /// Cells along each edge of the scene
+    #[arg(long, default_value_t = 5000)]
+    cells: u32,
+    /// Rows of the table
+    #[arg(long, default_value_t = 400_000)]
+    rows: u64,
+    /// Tasks of the queue
+    #[arg(long, default_value_t = 50)]
+    tasks: u32,
+    /// Where the run's folder is made [default: the system's temporary folder]; it stays when something was wrong
+    #[arg(long)]
+    folder: Option<PathBuf>,
+}
+
+/// Exit code of a run that somebody interrupted.
+const INTERRUPTED: u8 = 130;
+
+pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let isolated = isolation::enter()?;
+    let journal = Journal::start()?;
+    let binaries = binaries(options.bin.as_deref())?;
+    let folder = tempfile::Builder::new()
+        .prefix("swath-chaos-")
+        .tempdir_in(options.folder.clone().unwrap_or_else(std::env::temp_dir))?;
+    let went = whole(options, &journal, &binaries, folder.path(), isolated);
+    if journal.is_interrupted() {
+        return Ok(ExitCode::from(INTERRUPTED));
+    }
+    if matches!(went, Ok(true)) {
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Logs, stores and outputs are what shows the reason.
+    println!(
+        "logs, stores and outputs lie in {}",
+        folder.keep().display()
+    );
+    went.map(|_| ExitCode::FAILURE)
+}
+
+/// Runs all of it; false when something was wrong.
+fn whole(
+    options: &Options,
+    journal: &Journal,
+    binaries: &Path,
+    folder: &Path,
+    isolated: bool,
+) -> Result<bool> {
+    println!("binaries: {}; seed {}", binaries.display(), options.seed);
+    if !isolated {
+        println!(
+            "no namespaces here (unshare and ip, as root or with namespaces for users): the run is not shut in"
+        );
+    }
+    let kinds: Vec<FaultKind> = FaultKind::value_variants()
+        .iter()
+        .copied()
+        .filter(|kind| options.only.is_empty() || options.only.contains(kind))
+        .collect();
+    let sizes = load::Sizes {
+        cells: options.cells,
+        rows: options.rows,
+        tasks: options.tasks,
+    };
+    let load = load::make(&Swath::new(binaries, ""), &folder.join("inputs"), sizes)?;
+    let mut cluster = Cluster::start(binaries, folder, options.workers)?;
+    let lanes = Lanes::new(&cluster.swath, load, options.seed, folder)?;
+    lanes.make_references(journal)?;
+    let until = match options.faults {
+        Some(count) => storm::Until::Fired(count),
+        None => storm::Until::Passed(Duration::try_from_secs_f64(options.minutes * 60.0)?),
+    };
+    let faults = std::thread::scope(|scope| {
+        for _ in 0..options.jobs {
+            scope.spawn(|| lanes.run(journal));
+        }
+        let faults = storm::run(&mut cluster, &lanes, options.seed, &kinds, until, journal);
+        // Also after an error.
+        lanes.close();
+        faults
+    })?;
+    let leftovers = checks::leftovers(&mut cluster, &lanes, journal)?;
+    journal.check_interrupt()?;
+    Ok(report(&lanes, &faults, &leftovers))
+}
+
+/// Writes the table of a run; true when all is well.
+fn report(lanes: &Lanes, faults: &[storm::Tally], leftovers: &[(&str, u64)]) -> bool {
+    let mut wrong = lanes.violations();
+    println!("\n{:<22} {:>6} {:>8}", "fault", "fired", "not");
+    for tally in faults {
+        println!(
+            "{:<22} {:>6} {:>8}",
+            tally.kind.name(),
+            tally.fired,
+            tally.missed
+        );
+        if tally.fired == 0 && tally.missed > 0 {
+            wrong.push(format!("{} never fired", tally.kind.name()));
+        }
+    }
+    let fired: usize = faults.iter().map(|tally| tally.fired).sum();
+    let missed: usize = faults.iter().map(|tally| tally.missed).sum();
+    println!("{:<22} {fired:>6} {missed:>8}", "all");
+    println!(
+        "\n{:<22} {:>6} {:>10} {:>8} {:>16}",
+        "jobs", "ended", "longest", "retries", "runs repeated"
+    );
+    for (kind, ended) in lanes.ended() {
+        let longest = format!("{:.1} s", ended.longest.as_secs_f64());
+        println!(
+            "{kind:<22} {:>6} {longest:>10} {:>8} {:>16}",
+            ended.jobs, ended.retries, ended.repeated
+        );
+    }
+    println!("\n{:<37} {:>6}", "left", "count");
+    for (what, count) in leftovers {
+        println!("{what:<37} {count:>6}");
+        if *count > 0 {
+            wrong.push(format!("{count} {what} are left"));
+        }
+    }
+    println!();
+    for text in &wrong {
+        println!("WRONG  {text}");
+    }
+    if wrong.is_empty() {
+        println!(
+            "{fired} faults fired; every job ended with the bytes of its undisturbed run, nothing is left"
+        );
+    }
+    wrong.is_empty()
+}
+
+fn at_least_three(text: &str) -> Result<usize> {
+    let workers = text.parse()?;
+    ensure!(
+        workers >= 3,
+        "one can be disturbed and two left in peace with at least 3"
+    );
+    Ok(workers)
+}
+
+fn binaries(given: Option<&Path>) -> Result<PathBuf> {
+    let folders = match given {
+        Some(folder) => vec![folder.to_owned()],
+        None => {
+            let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(
+                || Path::new(env!("CARGO_MANIFEST_DIR")).join("../target"),
+                PathBuf::from,
+            );
+            vec![target.join("release"), target.join("debug")]
+        }
+    };
+    let complete = |folder: &&PathBuf| {
+        ["swath", "swath-worker"]
+            .iter()
+            .all(|name| folder.join(name).is_file())
+    };
+    let Some(found) = folders.iter().find(complete) else {
+        bail!(
+            "no swath and swath-worker in {folders:?}: run `cargo build --workspace --bins`, or give --bin DIR"
+        );
+    };
+    found.canonicalize().context("cannot find the binaries")
+}
