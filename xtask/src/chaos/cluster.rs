@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::isolation;
+use super::network::{Host, Network};
 use super::process::{Answer, Process};
 
 /// How long nats-server and workers may take to be there.
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long any `swath` command may take: it must never hang.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
+
+/// The port of workers that have hosts of their own.
+pub(super) const FLIGHT: u16 = 8790;
+/// Room on the disk of each worker's store, where it is one of its own.
+const STORE_DISK: &str = "size=256m";
 
 /// The `swath` command on one cluster.
 #[derive(Debug, Clone)]
@@ -98,14 +105,15 @@ impl WorkerRecord {
 #[derive(Debug)]
 pub(super) struct Server {
     folder: PathBuf,
-    port: u16,
+    host: Ipv4Addr,
+    pub(super) port: u16,
     monitor: u16,
     pub(super) process: Option<Process>,
 }
 
 impl Server {
     pub(super) fn url(&self) -> String {
-        format!("nats://127.0.0.1:{}", self.port)
+        format!("nats://{}:{}", self.host, self.port)
     }
 
     /// Where it tells what its streams hold.
@@ -167,6 +175,8 @@ pub(super) struct Node {
 #[derive(Debug)]
 pub(super) struct Cluster {
     worker_program: PathBuf,
+    /// Where each worker has a host and a disk of its own.
+    pub(super) network: Option<Network>,
     pub(super) swath: Swath,
     pub(super) server: Server,
     pub(super) nodes: Vec<Node>,
@@ -174,20 +184,36 @@ pub(super) struct Cluster {
 
 impl Cluster {
     /// Starts a server and workers, and waits until all workers have announced themselves.
-    pub(super) fn start(binaries: &Path, folder: &Path, workers: usize) -> Result<Self> {
+    pub(super) fn start(
+        binaries: &Path,
+        folder: &Path,
+        workers: usize,
+        network: Option<Network>,
+    ) -> Result<Self> {
         let mut server = Server {
             folder: folder.to_owned(),
+            host: network.map_or(Ipv4Addr::LOCALHOST, |_| Host::Hub.address()),
             port: free_port()?,
             monitor: free_port()?,
             process: None,
         };
         server.start()?;
-        let node = |number: usize| -> Result<Node> {
-            let id = format!("w{number}");
+        let node = |index: usize| -> Result<Node> {
+            let id = format!("w{}", index + 1);
+            let store = folder.join(format!("store-{id}"));
+            std::fs::create_dir(&store)?;
+            let flight = match network {
+                None => (Ipv4Addr::LOCALHOST, free_port()?),
+                Some(_) => {
+                    let at = store.display().to_string();
+                    isolation::run("mount", &["-t", "tmpfs", "-o", STORE_DISK, &id, &at])?;
+                    (Host::Worker(index).address(), FLIGHT)
+                }
+            };
             Ok(Node {
-                store: folder.join(format!("store-{id}")),
                 log: folder.join(format!("{id}.log")),
-                flight: (Ipv4Addr::LOCALHOST, free_port()?).into(),
+                flight: flight.into(),
+                store,
                 id,
                 process: None,
                 disturbed: false,
@@ -195,9 +221,10 @@ impl Cluster {
         };
         let mut cluster = Self {
             worker_program: binaries.join("swath-worker"),
+            network,
             swath: Swath::new(binaries, &server.url()),
             server,
-            nodes: (1..=workers).map(node).collect::<Result<_>>()?,
+            nodes: (0..workers).map(node).collect::<Result<_>>()?,
         };
         for index in 0..workers {
             cluster.start_worker(index)?;
@@ -220,10 +247,17 @@ impl Cluster {
 
     pub(super) fn start_worker(&mut self, index: usize) -> Result<()> {
         let (program, url) = (self.worker_program.clone(), self.server.url());
+        let mut command = match self.network {
+            None => Command::new(program),
+            Some(_) => {
+                let mut command = Command::new("nsenter");
+                command.arg(format!("--net=/run/netns/{}", Host::Worker(index).name()));
+                command.arg(program);
+                command
+            }
+        };
         let node = self.node(index)?;
-        std::fs::create_dir_all(&node.store)?;
         let flight = node.flight.to_string();
-        let mut command = Command::new(program);
         command
             .args([
                 "--nats", &url, "--id", &node.id, "--slots", "1", "--memory", "512MiB",
@@ -234,6 +268,18 @@ impl Cluster {
             .args(["--flight-listen", &flight, "--flight-advertise", &flight]);
         node.process = Some(Process::start(&node.id, &mut command, &node.log)?);
         Ok(())
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        for node in &mut self.nodes {
+            node.process = None;
+            if self.network.is_some() {
+                // It ends with the namespace in any case; now, so that the run's folder can be removed.
+                let _ = isolation::run("umount", &["-l", &node.store.display().to_string()]);
+            }
+        }
     }
 }
 

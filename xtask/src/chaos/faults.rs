@@ -1,12 +1,17 @@
 //! Carries faults out: begins them, sees that they hit, ends them.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
-use super::cluster::{BROKER, Cluster, WorkerRecord};
+use super::cluster::{BROKER, Cluster, FLIGHT, WorkerRecord};
 use super::lanes::Lanes;
+use super::network::Host;
 use super::plan::{FaultKind, PlannedFault};
+use super::source::{Manner, Source};
 
 /// How long a fault may look for something to hit, and how long one may take to be noticed.
 const HIT_MAX: Duration = Duration::from_secs(40);
@@ -43,6 +48,17 @@ enum Target {
     Cancelled(String),
     /// Submits that had been killed before.
     Submit(u64),
+    Source,
+    /// A file that fills the disk of a worker's store, and how long the worker's log was.
+    Disk {
+        index: usize,
+        ballast: PathBuf,
+        logged: u64,
+    },
+    Cut {
+        index: usize,
+        other: Host,
+    },
 }
 
 /// How a fault ended.
@@ -59,16 +75,20 @@ pub(super) enum Fired {
 pub(super) struct Field<'a> {
     pub(super) cluster: &'a mut Cluster,
     pub(super) lanes: &'a Lanes,
+    source: &'a Source,
     server_disturbed: bool,
-    /// When it was last away.
+    source_disturbed: bool,
+    /// When the server was last away.
     server_away: Option<Instant>,
 }
 
 impl<'a> Field<'a> {
-    pub(super) fn new(cluster: &'a mut Cluster, lanes: &'a Lanes) -> Self {
+    pub(super) fn new(cluster: &'a mut Cluster, lanes: &'a Lanes, source: &'a Source) -> Self {
         Self {
             cluster,
             lanes,
+            source,
+            source_disturbed: false,
             server_disturbed: false,
             server_away: None,
         }
@@ -83,9 +103,13 @@ impl<'a> Field<'a> {
         let Some((target, text)) = self.hit(fault)? else {
             return Ok(None);
         };
-        let at_once = !matches!(
+        let at_once = matches!(
             target,
-            Target::Draining(_) | Target::Cancelled(_) | Target::Submit(_)
+            Target::Killed(_)
+                | Target::Stopped(_)
+                | Target::ServerKilled
+                | Target::ServerStopped
+                | Target::Cut { .. }
         );
         Ok(Some(Ongoing {
             fault: fault.clone(),
@@ -112,7 +136,7 @@ impl<'a> Field<'a> {
                 node.disturbed = true;
                 let mut text = format!("{} {what}; back after {seconds:.1} s", node.id);
                 if fault.kind == FaultKind::WorkerReplaced {
-                    std::fs::remove_dir_all(&node.store)?;
+                    empty(&node.store)?;
                     text.push_str(" with an empty store");
                 }
                 Some((Target::Killed(index), text))
@@ -173,7 +197,69 @@ impl<'a> Field<'a> {
                     format!("{:.0} ms after its start", fault.length.as_secs_f64() * 1e3),
                 ))
             }
-            FaultKind::ServerKilled | FaultKind::ServerStopped | FaultKind::JobCancelled => None,
+            FaultKind::SourceRefuses | FaultKind::SourceStalls | FaultKind::SourceTruncates
+                if !self.source_disturbed =>
+            {
+                self.source_disturbed = true;
+                self.lanes.excuse(fault.kind);
+                self.source.behave(match fault.kind {
+                    FaultKind::SourceRefuses => Manner::Refusing,
+                    FaultKind::SourceStalls => Manner::Stalling,
+                    _ => Manner::Truncating,
+                });
+                Some((Target::Source, format!("for {seconds:.1} s")))
+            }
+            FaultKind::DiskFull => {
+                let Some((index, what)) = self.victim(fault)? else {
+                    return Ok(None);
+                };
+                let node = self.cluster.node(index)?;
+                let logged = node.log.metadata()?.len();
+                let ballast = node.store.join("ballast");
+                self.lanes.excuse(fault.kind);
+                fill(&ballast)?;
+                node.disturbed = true;
+                let text = format!("{} {what}; free after {seconds:.1} s", node.id);
+                Some((
+                    Target::Disk {
+                        index,
+                        ballast,
+                        logged,
+                    },
+                    text,
+                ))
+            }
+            FaultKind::PeersCut | FaultKind::ServerCut => {
+                let Some((index, what)) = self.victim(fault)? else {
+                    return Ok(None);
+                };
+                let Some(network) = self.cluster.network else {
+                    return Ok(None);
+                };
+                let (other, port) = if fault.kind == FaultKind::ServerCut {
+                    (Host::Hub, self.cluster.server.port)
+                } else {
+                    (Host::Worker((index + 1) % self.cluster.nodes.len()), FLIGHT)
+                };
+                network.cut(Host::Worker(index), other)?;
+                self.cluster.node(index)?.disturbed = true;
+                ensure!(
+                    !network.reaches(Host::Worker(index), other, port)?,
+                    "the cut of {other:?} lets through"
+                );
+                let id = &self.cluster.node(index)?.id;
+                let text = format!(
+                    "{id} {what}, from {}; joined after {seconds:.1} s",
+                    other.address()
+                );
+                Some((Target::Cut { index, other }, text))
+            }
+            FaultKind::ServerKilled
+            | FaultKind::ServerStopped
+            | FaultKind::JobCancelled
+            | FaultKind::SourceRefuses
+            | FaultKind::SourceStalls
+            | FaultKind::SourceTruncates => None,
         })
     }
 
@@ -263,7 +349,8 @@ impl<'a> Field<'a> {
             Target::Killed(_)
             | Target::Stopped(_)
             | Target::ServerKilled
-            | Target::ServerStopped => true,
+            | Target::ServerStopped
+            | Target::Cut { .. } => true,
             Target::Draining(index) => {
                 let node = self.cluster.node(*index)?;
                 let process = node.process.as_mut().context("it was asked to leave")?;
@@ -278,6 +365,11 @@ impl<'a> Field<'a> {
             }
             Target::Cancelled(job) => self.lanes.cancel_seen(job) == Some(true),
             Target::Submit(before) => self.lanes.submits_killed() > *before,
+            Target::Source => self.source.spoiled() > 0,
+            Target::Disk { index, logged, .. } => {
+                let log = &self.cluster.node(*index)?.log;
+                says_full(log, *logged)?
+            }
         })
     }
 
@@ -309,6 +401,24 @@ impl<'a> Field<'a> {
                 Ok(())
             }
             Target::Cancelled(_) | Target::Submit(_) => Ok(()),
+            Target::Source => {
+                self.source.behave(Manner::Well);
+                self.source_disturbed = false;
+                self.lanes.no_more_excuse(ongoing.fault.kind);
+                Ok(())
+            }
+            Target::Disk { index, ballast, .. } => {
+                std::fs::remove_file(ballast)?;
+                self.cluster.node(*index)?.disturbed = false;
+                self.lanes.no_more_excuse(ongoing.fault.kind);
+                Ok(())
+            }
+            Target::Cut { index, other } => {
+                let network = self.cluster.network.context("what was cut is there")?;
+                network.join(Host::Worker(*index), *other)?;
+                self.cluster.node(*index)?.disturbed = false;
+                Ok(())
+            }
         }
     }
 
@@ -348,6 +458,46 @@ impl<'a> Field<'a> {
         }
         Ok(())
     }
+}
+
+/// Writes a file that takes all the room of its disk.
+fn fill(ballast: &Path) -> Result<()> {
+    let mut file = File::create(ballast)?;
+    // Large steps first: a disk of a gigabyte should be full before the job is over.
+    for step in [1 << 20, 1 << 12, 1] {
+        let bytes = vec![0; step];
+        loop {
+            match file.write_all(&bytes) {
+                Ok(()) => {}
+                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Removes what is in a folder, which may be a mount and stays.
+fn empty(folder: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            std::fs::remove_dir_all(path)?;
+        } else {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether a log tells of a full disk behind a position.
+fn says_full(log: &Path, from: u64) -> Result<bool> {
+    let mut file = File::open(log)?;
+    file.seek(SeekFrom::Start(from))?;
+    let mut text = Vec::new();
+    file.read_to_end(&mut text)?;
+    let text = String::from_utf8_lossy(&text);
+    Ok(text.contains("no space is left") || text.contains("has no room"))
 }
 
 fn picked<T>(values: &[T], pick: u64) -> Option<&T> {

@@ -11,6 +11,7 @@ use serde_json::Value;
 use super::cluster::{BROKER, Swath};
 use super::journal::Journal;
 use super::load::{LoadKind, Made, difference};
+use super::plan::FaultKind;
 use super::random::Random;
 
 /// How long a job may take, or may go on after it was retried: a job of a few seconds, and the longest faults.
@@ -44,7 +45,36 @@ struct State {
     /// How long the next submit may run before it is killed.
     submit_kill: Option<Duration>,
     submits_killed: u64,
+    /// Faults that may fail a job.
+    excuses: Vec<Excuse>,
     violations: Vec<String>,
+}
+
+/// A fault that tasks are charged for, and that may fail a job.
+#[derive(Debug, Clone, Copy)]
+struct Excuse {
+    kind: FaultKind,
+    began: Instant,
+    ended: Option<Instant>,
+}
+
+impl Excuse {
+    /// Whether a job of a kind may have met it.
+    fn is_for(&self, kind: &LoadKind, submitted: Instant) -> bool {
+        let lasted = self.ended.is_none_or(|ended| ended >= submitted);
+        lasted && (kind.by_http || self.kind == FaultKind::DiskFull)
+    }
+
+    /// Whether it is what a job says that it failed of.
+    fn explains(&self, message: &str) -> bool {
+        match self.kind {
+            FaultKind::DiskFull => {
+                message.contains("store")
+                    && (message.contains("no space is left") || message.contains("has no room"))
+            }
+            _ => message.contains("http://"),
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -61,7 +91,12 @@ pub(super) struct Ended {
     pub(super) longest: Duration,
     /// Runs of tasks that were repeated.
     pub(super) repeated: u64,
+    /// Retries after a job was cancelled.
     pub(super) retries: u64,
+    /// Retries after a job had failed of a fault that may fail it.
+    pub(super) failures: u64,
+    /// Attempts charged while there was such a fault.
+    pub(super) charged: u64,
 }
 
 impl Lanes {
@@ -84,6 +119,7 @@ impl Lanes {
             ended: BTreeMap::new(),
             submit_kill: None,
             submits_killed: 0,
+            excuses: Vec::new(),
             violations: Vec::new(),
         };
         Ok(Self {
@@ -149,6 +185,40 @@ impl Lanes {
 
     pub(super) fn submits_killed(&self) -> u64 {
         self.state(|state| state.submits_killed)
+    }
+
+    /// A fault has begun that tasks may be charged for.
+    pub(super) fn excuse(&self, kind: FaultKind) {
+        let excuse = Excuse {
+            kind,
+            began: Instant::now(),
+            ended: None,
+        };
+        self.state(|state| state.excuses.push(excuse));
+    }
+
+    /// It has ended.
+    pub(super) fn no_more_excuse(&self, kind: FaultKind) {
+        self.state(|state| {
+            let open = state
+                .excuses
+                .iter_mut()
+                .find(|excuse| excuse.kind == kind && excuse.ended.is_none());
+            if let Some(excuse) = open {
+                excuse.ended = Some(Instant::now());
+            }
+        });
+    }
+
+    /// Lists the faults that a job may have met since it was submitted.
+    fn excuses_of(&self, kind: &LoadKind, submitted: Instant) -> Vec<Excuse> {
+        self.state(|state| {
+            let excuses = state
+                .excuses
+                .iter()
+                .filter(|excuse| excuse.is_for(kind, submitted));
+            excuses.copied().collect()
+        })
     }
 
     pub(super) fn violation(&self, text: String) {
@@ -233,7 +303,7 @@ impl Lanes {
         let output = kind.output(&self.outputs, id);
         self.state(|state| state.under_way.insert(id.to_owned(), UnderWay::default()));
         self.submit(kind, id, output.as_deref())?;
-        let mut retries = 0;
+        let (mut retries, mut failures) = (0, 0);
         let status = loop {
             let status = self.end_of(id, journal)?;
             match status.state.as_str() {
@@ -242,11 +312,15 @@ impl Lanes {
                     retries += 1;
                     self.retry(id)?;
                 }
+                "failed" if self.is_excused(kind, began, &status, journal)? => {
+                    failures += 1;
+                    self.retry(id)?;
+                }
                 state => bail!("{state}: {}", status.error),
             }
         };
         ensure!(
-            status.charged == 0,
+            status.charged == 0 || !self.excuses_of(kind, began).is_empty(),
             "{} attempts were charged to tasks",
             status.charged
         );
@@ -285,10 +359,30 @@ impl Lanes {
             let ended = state.ended.entry(kind.name).or_default();
             ended.jobs += 1;
             ended.retries += retries;
+            ended.failures += failures;
+            ended.charged += status.charged;
             ended.repeated += status.repeated;
             ended.longest = ended.longest.max(began.elapsed());
         });
         Ok(())
+    }
+
+    /// Whether a job failed of a fault that may fail it, and says so; if so, waits until that has ended.
+    fn is_excused(
+        &self,
+        kind: &LoadKind,
+        submitted: Instant,
+        failed: &Status,
+        journal: &Journal,
+    ) -> Result<bool> {
+        let excuses = self.excuses_of(kind, submitted);
+        let Some(excuse) = excuses.iter().find(|excuse| excuse.explains(&failed.error)) else {
+            return Ok(false);
+        };
+        journal.wait(JOB_MAX, || {
+            let goes_on = |other: &Excuse| other.began == excuse.began && other.ended.is_none();
+            Ok(!self.excuses_of(kind, submitted).iter().any(goes_on))
+        })
     }
 
     /// Takes note that a job was cancelled; false when nobody had asked for that.

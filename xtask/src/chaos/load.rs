@@ -7,6 +7,7 @@ use anyhow::{Context, Result, ensure};
 
 use super::cluster::Swath;
 use super::random::Random;
+use super::source::Source;
 
 /// Work that changes nothing: the job must last until it has been disturbed.
 const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
@@ -28,6 +29,8 @@ pub(super) struct LoadKind {
     pub(super) name: &'static str,
     /// What follows `swath submit`, without the output.
     arguments: Vec<String>,
+    /// Whether it reads from the run's [`Source`].
+    pub(super) by_http: bool,
     /// The ending of the output's name; `None` where there is no output but what tasks return.
     pub(super) ending: Option<&'static str>,
 }
@@ -52,8 +55,8 @@ impl LoadKind {
     }
 }
 
-/// Makes the inputs in a folder, and returns the jobs over them.
-pub(super) fn make(swath: &Swath, folder: &Path, sizes: Sizes) -> Result<Vec<LoadKind>> {
+/// Makes the inputs in a folder.
+pub(super) fn make(swath: &Swath, folder: &Path, sizes: Sizes) -> Result<()> {
     std::fs::create_dir_all(folder)?;
     let scene = folder.join("scene");
     let made = swath.start(&[
@@ -67,10 +70,11 @@ pub(super) fn make(swath: &Swath, folder: &Path, sizes: Sizes) -> Result<Vec<Loa
     write_tables(folder, sizes.rows)?;
     let queue: String = (0..sizes.tasks).map(|_| "{\"ms\":100}\n").collect();
     std::fs::write(folder.join("tasks.ndjson"), queue)?;
-    Ok(kinds(folder))
+    Ok(())
 }
 
-fn kinds(folder: &Path) -> Vec<LoadKind> {
+/// Lists the jobs over the inputs in a folder, which a source serves too.
+pub(super) fn kinds(folder: &Path, source: &Source) -> Vec<LoadKind> {
     let input = |name: &str| folder.join(name).display().to_string();
     let (red, nir, dem) = (
         input("scene/red.tif"),
@@ -83,6 +87,7 @@ fn kinds(folder: &Path) -> Vec<LoadKind> {
     let kind = |name, ending, arguments: &[&str]| LoadKind {
         name,
         arguments: arguments.iter().map(|text| (*text).to_owned()).collect(),
+        by_http: arguments.iter().any(|text| text.contains("http://")),
         ending,
     };
     let table_kind =
@@ -162,6 +167,27 @@ fn kinds(folder: &Path) -> Vec<LoadKind> {
                 "--broadcast-below",
                 "1",
             ],
+        ),
+        kind(
+            "ndvi-by-http",
+            Some(".tif"),
+            &[
+                "ndvi",
+                "--red",
+                &source.url("scene/red.tif"),
+                "--nir",
+                &source.url("scene/nir.tif"),
+            ],
+        ),
+        kind(
+            "slope-by-http",
+            Some(".tif"),
+            &["slope", &source.url("scene/dem.tif")],
+        ),
+        table_kind(
+            "sort-by-http",
+            Some(".csv"),
+            &["sort", "--by", "key, id", &source.url("table.csv")],
         ),
         kind(
             "queue",

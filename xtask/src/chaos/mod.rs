@@ -12,11 +12,14 @@ mod isolation;
 mod journal;
 mod lanes;
 mod load;
+mod network;
 mod plan;
 mod process;
 mod random;
+mod source;
 mod storm;
 
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -25,9 +28,12 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, ValueEnum};
 
 use cluster::{Cluster, Swath};
+use faults::Field;
 use journal::Journal;
 use lanes::Lanes;
-use plan::FaultKind;
+use network::{HUB, Network};
+use plan::{FaultKind, FaultPlan};
+use source::Source;
 
 #[derive(Debug, Args)]
 pub(crate) struct Options {
@@ -70,9 +76,9 @@ pub(crate) struct Options {
 const INTERRUPTED: u8 = 130;
 
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
+    let binaries = binaries(options.bin.as_deref())?;
     let isolated = isolation::enter()?;
     let journal = Journal::start()?;
-    let binaries = binaries(options.bin.as_deref())?;
     let folder = tempfile::Builder::new()
         .prefix("swath-chaos-")
         .tempdir_in(options.folder.clone().unwrap_or_else(std::env::temp_dir))?;
@@ -100,34 +106,37 @@ fn whole(
     isolated: bool,
 ) -> Result<bool> {
     println!("binaries: {}; seed {}", binaries.display(), options.seed);
-    if !isolated {
-        println!(
-            "no namespaces here (unshare and ip, as root or with namespaces for users): the run is not shut in"
-        );
-    }
-    let kinds: Vec<FaultKind> = FaultKind::value_variants()
-        .iter()
-        .copied()
-        .filter(|kind| options.only.is_empty() || options.only.contains(kind))
-        .collect();
+    let kinds = kinds(&options.only, isolated);
     let sizes = load::Sizes {
         cells: options.cells,
         rows: options.rows,
         tasks: options.tasks,
     };
-    let load = load::make(&Swath::new(binaries, ""), &folder.join("inputs"), sizes)?;
-    let mut cluster = Cluster::start(binaries, folder, options.workers)?;
+    let inputs = folder.join("inputs");
+    load::make(&Swath::new(binaries, ""), &inputs, sizes)?;
+    let network = isolated
+        .then(|| Network::make(options.workers))
+        .transpose()?;
+    let source = Source::start(&inputs, network.map_or(Ipv4Addr::LOCALHOST, |_| HUB))?;
+    let mut cluster = Cluster::start(binaries, folder, options.workers, network)?;
+    let load = load::kinds(&inputs, &source);
     let lanes = Lanes::new(&cluster.swath, load, options.seed, folder)?;
     lanes.make_references(journal)?;
     let until = match options.faults {
         Some(count) => storm::Until::Fired(count),
         None => storm::Until::Passed(Duration::try_from_secs_f64(options.minutes * 60.0)?),
     };
+    let plan = FaultPlan::new(options.seed, &kinds);
     let faults = std::thread::scope(|scope| {
         for _ in 0..options.jobs {
             scope.spawn(|| lanes.run(journal));
         }
-        let faults = storm::run(&mut cluster, &lanes, options.seed, &kinds, until, journal);
+        let faults = storm::run(
+            Field::new(&mut cluster, &lanes, &source),
+            &plan,
+            until,
+            journal,
+        );
         // Also after an error.
         lanes.close();
         faults
@@ -135,6 +144,24 @@ fn whole(
     let leftovers = checks::leftovers(&mut cluster, &lanes, journal)?;
     journal.check_interrupt()?;
     Ok(report(&lanes, &faults, &leftovers))
+}
+
+/// Returns the kinds of faults that are wanted and can be made here, and says which cannot.
+fn kinds(only: &[FaultKind], isolated: bool) -> Vec<FaultKind> {
+    let all = FaultKind::value_variants().iter().copied();
+    let wanted = all.filter(|kind| only.is_empty() || only.contains(kind));
+    let (kinds, left_out): (Vec<_>, Vec<_>) =
+        wanted.partition(|kind| isolated || !kind.needs_isolation());
+    if !isolated {
+        println!(
+            "no namespaces here (they take unshare and ip, and root or namespaces for users): processes may stay if this one is killed"
+        );
+    }
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.into_iter().map(FaultKind::name).collect();
+        println!("LEFT OUT, for they need namespaces: {}", names.join(", "));
+    }
+    kinds
 }
 
 /// Writes the table of a run; true when all is well.

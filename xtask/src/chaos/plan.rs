@@ -29,6 +29,18 @@ pub(super) enum FaultKind {
     JobCancelled,
     /// SIGKILL of `swath submit`, then the same submit again
     SubmitKilled,
+    /// The server of a scene answers 503
+    SourceRefuses,
+    /// The server of a scene sends half of what was asked for, and then nothing
+    SourceStalls,
+    /// The server of a scene sends half of what was asked for, and closes the connection
+    SourceTruncates,
+    /// The disk of a worker's store is full
+    DiskFull,
+    /// Two workers do not reach each other
+    PeersCut,
+    /// A worker does not reach nats-server
+    ServerCut,
 }
 
 impl FaultKind {
@@ -36,6 +48,11 @@ impl FaultKind {
         self.to_possible_value()
             .map(|value| value.get_name().to_owned())
             .unwrap_or_default()
+    }
+
+    /// Whether it needs mounts and networks of the run's own.
+    pub(super) fn needs_isolation(self) -> bool {
+        matches!(self, Self::DiskFull | Self::PeersCut | Self::ServerCut)
     }
 
     /// How long a fault of this kind lasts, in milliseconds.
@@ -49,6 +66,12 @@ impl FaultKind {
             Self::WorkerDrained | Self::JobCancelled => (0, 0),
             // How long the submit may run before it is killed.
             Self::SubmitKilled => (5, 120),
+            Self::SourceRefuses | Self::SourceTruncates => (1_000, 6_000),
+            // Clients give up after 30 s without a byte.
+            Self::SourceStalls => (2_000, 35_000),
+            Self::DiskFull => (3_000, 8_000),
+            // Shorter and longer than leases.
+            Self::PeersCut | Self::ServerCut => (2_000, 20_000),
         }
     }
 }
@@ -83,6 +106,10 @@ impl FaultPlan {
             round: Vec::new(),
             number: 0,
         }
+    }
+
+    pub(super) fn kinds(&self) -> &[FaultKind] {
+        &self.kinds
     }
 }
 

@@ -4,10 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 
-use super::cluster::Cluster;
 use super::faults::{Field, Fired, Ongoing};
 use super::journal::Journal;
-use super::lanes::Lanes;
 use super::plan::{FaultKind, FaultPlan, PlannedFault};
 
 /// How often faults that have begun are looked at.
@@ -39,10 +37,8 @@ struct Storm<'a> {
 
 /// Lets faults fire, closes the lanes, and returns when the last job has ended.
 pub(super) fn run(
-    cluster: &mut Cluster,
-    lanes: &Lanes,
-    seed: u64,
-    kinds: &[FaultKind],
+    field: Field<'_>,
+    plan: &FaultPlan,
     until: Until,
     journal: &Journal,
 ) -> Result<Vec<Tally>> {
@@ -52,18 +48,16 @@ pub(super) fn run(
         missed: 0,
     };
     let mut storm = Storm {
-        field: Field::new(cluster, lanes),
+        field,
         journal,
         ongoing: Vec::new(),
-        tallies: kinds.iter().map(tally).collect(),
+        tallies: plan.kinds().iter().map(tally).collect(),
     };
-    let first: Vec<String> = FaultPlan::new(seed, kinds)
-        .take(kinds.len())
-        .map(|fault| fault.kind.name())
-        .collect();
-    println!("the first round of seed {seed}: {}", first.join(", "));
+    let round = plan.clone().take(plan.kinds().len());
+    let names: Vec<String> = round.map(|fault| fault.kind.name()).collect();
+    println!("the first round: {}", names.join(", "));
     let began = Instant::now();
-    for fault in FaultPlan::new(seed, kinds) {
+    for fault in plan.clone() {
         let over = match until {
             Until::Passed(time) => began.elapsed() >= time,
             Until::Fired(count) => storm.fired() + storm.ongoing.len() >= count,
@@ -78,6 +72,7 @@ pub(super) fn run(
         storm.next(&fault)?;
     }
     // The last jobs end in peace; a worker that found no broker is still started again.
+    let lanes = storm.field.lanes;
     lanes.close();
     while !lanes.under_way().is_empty() {
         storm.pass(PERIOD)?;

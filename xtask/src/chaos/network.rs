@@ -1,0 +1,144 @@
+//! Hosts for workers: a namespace of the network each, on one bridge, so that any two can be kept apart.
+//!
+//! A cut is an address of hardware that nobody has: what is sent there is lost without a word, as behind a broken switch.
+
+use std::net::Ipv4Addr;
+
+use anyhow::Result;
+
+use super::isolation::run;
+
+/// The hosts of workers and the bridge that joins them; they end with the namespaces of the run.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Network;
+
+/// Where the broker, the source and the commands are: the bridge.
+pub(super) const HUB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+const NOBODY: &str = "02:00:00:00:00:ff";
+
+/// One end of a cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Host {
+    Hub,
+    Worker(usize),
+}
+
+impl Host {
+    pub(super) fn address(self) -> Ipv4Addr {
+        match self {
+            Self::Hub => HUB,
+            Self::Worker(index) => {
+                let last = u8::try_from(index + 2).unwrap_or(u8::MAX);
+                Ipv4Addr::new(10, 77, 0, last)
+            }
+        }
+    }
+
+    /// Returns the name of its namespace.
+    pub(super) fn name(self) -> String {
+        match self {
+            Self::Hub => String::new(),
+            Self::Worker(index) => format!("host{}", index + 1),
+        }
+    }
+
+    /// Runs `ip` on it.
+    fn ip(self, arguments: &[&str]) -> Result<()> {
+        let name = self.name();
+        match self {
+            Self::Hub => run("ip", arguments),
+            Self::Worker(_) => run("ip", &[&["-n", &name][..], arguments].concat()),
+        }
+    }
+
+    fn device(self) -> &'static str {
+        match self {
+            Self::Hub => "bridge",
+            Self::Worker(_) => "eth0",
+        }
+    }
+
+    fn loses(self, other: Self) -> Result<()> {
+        let address = other.address().to_string();
+        self.ip(&[
+            "neigh",
+            "replace",
+            &address,
+            "lladdr",
+            NOBODY,
+            "nud",
+            "permanent",
+            "dev",
+            self.device(),
+        ])
+    }
+
+    fn finds(self, other: Self) -> Result<()> {
+        self.ip(&[
+            "neigh",
+            "del",
+            &other.address().to_string(),
+            "dev",
+            self.device(),
+        ])
+    }
+}
+
+impl Network {
+    /// Makes the bridge and a host for each worker, within the namespaces of the run.
+    pub(super) fn make(workers: usize) -> Result<Self> {
+        std::fs::create_dir_all("/run/netns")?;
+        run("mount", &["-t", "tmpfs", "hosts", "/run/netns"])?;
+        let hub = Host::Hub;
+        hub.ip(&["link", "add", "bridge", "type", "bridge"])?;
+        hub.ip(&["addr", "add", &format!("{HUB}/24"), "dev", "bridge"])?;
+        hub.ip(&["link", "set", "bridge", "up"])?;
+        for index in 0..workers {
+            let host = Host::Worker(index);
+            let (name, port) = (host.name(), format!("port{}", index + 1));
+            hub.ip(&["netns", "add", &name])?;
+            hub.ip(&[
+                "link", "add", &port, "type", "veth", "peer", "name", "eth0", "netns", &name,
+            ])?;
+            hub.ip(&["link", "set", &port, "master", "bridge", "up"])?;
+            host.ip(&[
+                "addr",
+                "add",
+                &format!("{}/24", host.address()),
+                "dev",
+                "eth0",
+            ])?;
+            host.ip(&["link", "set", "eth0", "up"])?;
+            host.ip(&["link", "set", "lo", "up"])?;
+        }
+        Ok(Self)
+    }
+
+    pub(super) fn cut(self, one: Host, other: Host) -> Result<()> {
+        one.loses(other)?;
+        other.loses(one)
+    }
+
+    pub(super) fn join(self, one: Host, other: Host) -> Result<()> {
+        one.finds(other)?;
+        other.finds(one)
+    }
+
+    /// Whether one host can open a connection to a port of another, within a second.
+    pub(super) fn reaches(self, one: Host, other: Host, port: u16) -> Result<bool> {
+        let connect = format!("exec 3<>/dev/tcp/{}/{port}", other.address());
+        let mut command = std::process::Command::new("ip");
+        command.args([
+            "netns",
+            "exec",
+            &one.name(),
+            "timeout",
+            "1",
+            "bash",
+            "-c",
+            &connect,
+        ]);
+        command.stderr(std::process::Stdio::null());
+        Ok(command.status()?.success())
+    }
+}
