@@ -156,4 +156,20 @@ impl Error {
             Self::RowTooLarge { .. } | Self::NoSuchPartition { .. } => FailureClass::Fatal,
         }
     }
+
+    /// Returns a stable name for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Full { .. } | Self::DiskFull { .. } => "store-full",
+            Self::Lost { .. }
+            | Self::File { .. }
+            | Self::RowTooLarge { .. }
+            | Self::Arrow(_)
+            | Self::Written { .. }
+            | Self::Unfinished { .. }
+            | Self::NoSuchPartition { .. }
+            | Self::Serve { .. } => "exchange",
+        }
+    }
 }

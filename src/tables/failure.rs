@@ -85,7 +85,7 @@ impl Error {
             },
             Self::Zones(_) => "zones",
             Self::Sink(_) => "output-encode",
-            Self::Exchange(_) => "exchange",
+            Self::Exchange(error) => error.code(),
             Self::Commit(error) => error.code(),
             Self::Planner => "planner",
             Self::Other(_) => "table-task",

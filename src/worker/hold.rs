@@ -22,6 +22,8 @@ use crate::wire::{self, TaskMessage, TaskMessageId};
 
 /// Ended jobs remembered, so that their late tasks are dropped unrun.
 const RELEASED_MAX: usize = 1024;
+/// Codes of failures that any task may meet on this worker, and perhaps on no other: its disk is full.
+const OF_THIS_WORKER: [&str; 2] = ["store-full", "spill"];
 /// How long a message of a later version rests before another worker may get it.
 const VERSION_WAIT: Duration = Duration::from_secs(5);
 
@@ -171,7 +173,12 @@ impl Shared {
         self.places.learn(took);
         match &result {
             Ok(done) => debug!(stored_bytes = done.stored_bytes, ?took, "succeeded"),
-            Err(failure) => warn!(reason = failure.message, class = ?failure.class, "failed"),
+            Err(failure) => {
+                warn!(reason = failure.message, class = ?failure.class, "failed");
+                if OF_THIS_WORKER.contains(&failure.code.as_str()) {
+                    self.places.rest();
+                }
+            }
         }
         (took, result)
     }

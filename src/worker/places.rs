@@ -1,15 +1,19 @@
 //! Places for pulled tasks: as many as slots, and a few more while tasks are short.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 /// Work that may wait in this worker beyond its slots: short tasks are pulled ahead, long ones never.
 const AHEAD: Duration = Duration::from_millis(20);
 /// Tasks pulled ahead at most.
 const AHEAD_MAX: usize = 512;
+/// How long a worker rests that cannot do any task well: longer than the first waits between the tries of a task, so
+/// that another worker has the next one.
+const REST: Duration = Duration::from_secs(5);
 
 /// A place for a pulled task; counts until it drops.
 #[derive(Debug)]
@@ -21,6 +25,8 @@ pub(super) struct Places {
     freed: Notify,
     /// How long a task runs, averaged over the last ones, in microseconds.
     run_us: AtomicU64,
+    /// No place is given away before.
+    rests_until: Mutex<Option<Instant>>,
 }
 
 impl Drop for Place {
@@ -60,15 +66,51 @@ impl Places {
         self.run_us.store(next, Ordering::Relaxed);
     }
 
+    /// Gives no places away for a while: a task failed of what is wrong with this worker. It would be the first to be free
+    /// again, and take all tries of all tasks.
+    pub(super) fn rest(&self) {
+        *self.rest_lock() = Some(Instant::now() + REST);
+    }
+
+    fn rest_lock(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
+        self.rests_until
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Waits until there are places; returns how many.
     pub(super) async fn room(&self, slots: usize) -> usize {
         loop {
             let freed = self.freed.notified();
+            let rests_until = *self.rest_lock();
+            if let Some(until) = rests_until.filter(|until| *until > Instant::now()) {
+                tokio::time::sleep_until(until).await;
+                continue;
+            }
             let taken = self.taken.load(Ordering::Relaxed);
             match self.capacity(slots).checked_sub(taken) {
                 Some(room) if room > 0 => return room,
                 _ => freed.await,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_worker_that_rests_leaves_tasks_to_others_for_a_while() {
+        let places = Arc::new(Places::default());
+        assert_eq!(places.room(2).await, 2);
+        let place = places.take();
+        places.rest();
+        drop(place);
+        let rested = Instant::now();
+        assert_eq!(places.room(2).await, 2);
+        assert_eq!(rested.elapsed(), REST);
+        assert_eq!(places.room(2).await, 2);
+        assert_eq!(rested.elapsed(), REST);
     }
 }

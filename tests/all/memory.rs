@@ -112,7 +112,7 @@ async fn a_full_store_fails_the_job_leaves_nothing_and_the_worker_goes_on() {
     else {
         panic!("4 MB fit into 1 MiB");
     };
-    assert_eq!(code, "exchange");
+    assert_eq!(code, "store-full");
     for part in ["--store-disk", "1048576 bytes", store.to_str().unwrap()] {
         assert!(message.contains(part), "{message}");
     }
