@@ -29,10 +29,9 @@ pub(super) fn leftovers(
         .map(|node| node.store.clone())
         .collect();
     let monitor = cluster.server.monitor();
-    let mut found = Vec::new();
-    journal.wait(LEFTOVERS_MAX, || {
-        let stored = cluster
-            .swath
+    let swath = cluster.swath.clone();
+    let of_jobs_that_ended = || {
+        let stored = swath
             .workers()?
             .iter()
             .map(|worker| worker.stored_bytes)
@@ -41,10 +40,29 @@ pub(super) fn leftovers(
             .iter()
             .map(|store| files(store))
             .sum::<Result<u64>>()?;
-        found = vec![("bytes of partitions", stored), ("files in stores", kept)];
-        found.extend(messages(monitor)?);
-        Ok(found.iter().all(|(_, count)| *count == 0))
-    })?;
+        let streams = Streams::of(monitor)?;
+        Ok(vec![
+            ("bytes of partitions", stored),
+            ("files in stores", kept),
+            ("jobs queued", streams.messages("SWATH_JOBS")?),
+            ("tasks queued", streams.messages("SWATH_TASKS")?),
+            (
+                "deliveries leased",
+                streams.leased(&["SWATH_JOBS", "SWATH_TASKS"])?,
+            ),
+            ("dead letters", streams.messages("SWATH_DEAD")?),
+        ])
+    };
+    let of_jobs_that_are_forgotten = || {
+        let streams = Streams::of(monitor)?;
+        Ok(vec![
+            ("events in logs", streams.messages("SWATH_LOG")?),
+            ("blobs", streams.messages("SWATH_BLOBS")?),
+        ])
+    };
+    let mut found = at_last(journal, of_jobs_that_ended)?;
+    lanes.forget_all()?;
+    found.extend(at_last(journal, of_jobs_that_are_forgotten)?);
     found.push(("files beside outputs", files(lanes.outputs())?));
     let mut stayed = 0;
     for node in &mut cluster.nodes {
@@ -84,50 +102,56 @@ fn files(folder: &Path) -> Result<u64> {
     Ok(count)
 }
 
-/// Returns how many messages the broker holds, in the streams of all that is gone when jobs are forgotten.
-fn messages(monitor: SocketAddr) -> Result<Vec<(&'static str, u64)>> {
-    let document = get(monitor, "/jsz?streams=1&consumers=1")?;
-    let accounts = document["account_details"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let streams: Vec<Value> = accounts
-        .iter()
-        .flat_map(|account| {
-            account["stream_detail"]
-                .as_array()
-                .cloned()
-                .unwrap_or_default()
-        })
-        .collect();
-    let stream = |name: &str| -> Result<&Value> {
-        let found = streams.iter().find(|stream| stream["name"] == name);
-        found.with_context(|| format!("nats-server tells nothing of a stream {name}"))
-    };
-    let held = |name: &str| -> Result<u64> {
-        Ok(stream(name)?["state"]["messages"]
-            .as_u64()
-            .unwrap_or(u64::MAX))
-    };
-    let mut leased = 0;
-    for name in ["SWATH_JOBS", "SWATH_TASKS"] {
-        let consumers = stream(name)?["consumer_detail"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        leased += consumers
+/// Counts again until nothing is left, or for as long as that may take.
+fn at_last(
+    journal: &Journal,
+    count: impl Fn() -> Result<Vec<(&'static str, u64)>>,
+) -> Result<Vec<(&'static str, u64)>> {
+    let mut found = Vec::new();
+    journal.wait(LEFTOVERS_MAX, || {
+        found = count()?;
+        Ok(found.iter().all(|(_, count)| *count == 0))
+    })?;
+    Ok(found)
+}
+
+/// What nats-server tells of its streams.
+struct Streams(Vec<Value>);
+
+impl Streams {
+    fn of(monitor: SocketAddr) -> Result<Self> {
+        let document = get(monitor, "/jsz?streams=1&consumers=1")?;
+        let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
+        let accounts = list(&document, "account_details");
+        let streams = accounts
             .iter()
-            .filter_map(|consumer| consumer["num_ack_pending"].as_u64())
-            .sum::<u64>();
+            .flat_map(|account| list(account, "stream_detail"));
+        Ok(Self(streams.collect()))
     }
-    Ok(vec![
-        ("jobs queued", held("SWATH_JOBS")?),
-        ("tasks queued", held("SWATH_TASKS")?),
-        ("deliveries leased", leased),
-        ("events in logs", held("SWATH_LOG")?),
-        ("blobs", held("SWATH_BLOBS")?),
-        ("dead letters", held("SWATH_DEAD")?),
-    ])
+
+    fn named(&self, name: &str) -> Result<&Value> {
+        let found = self.0.iter().find(|stream| stream["name"] == name);
+        found.with_context(|| format!("nats-server tells nothing of a stream {name}"))
+    }
+
+    fn messages(&self, name: &str) -> Result<u64> {
+        let count = self.named(name)?["state"]["messages"].as_u64();
+        count.with_context(|| format!("nats-server does not tell how many messages {name} has"))
+    }
+
+    /// Counts the messages that some consumer of queues holds.
+    fn leased(&self, names: &[&str]) -> Result<u64> {
+        let mut leased = 0;
+        for name in names {
+            let consumers = self.named(name)?["consumer_detail"].as_array();
+            for consumer in consumers.with_context(|| format!("{name} has no consumers"))? {
+                leased += consumer["num_ack_pending"]
+                    .as_u64()
+                    .context("no num_ack_pending")?;
+            }
+        }
+        Ok(leased)
+    }
 }
 
 /// Reads a JSON document by HTTP, from a server that closes the connection after it.

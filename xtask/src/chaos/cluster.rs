@@ -14,6 +14,8 @@ use super::process::{Answer, Process};
 
 /// How long nats-server and workers may take to be there.
 const START_MAX: Duration = Duration::from_secs(30);
+/// How long the record of a worker that died stays at most, and some more.
+const RECORD_MAX: Duration = Duration::from_secs(8);
 /// How long any `swath` command may take: it must never hang.
 const COMMAND_MAX: Duration = Duration::from_secs(60);
 
@@ -167,8 +169,16 @@ pub(super) struct Node {
     flight: SocketAddr,
     /// `None` while it is away.
     pub(super) process: Option<Process>,
+    started: Instant,
     /// Whether a fault has it: it is nobody else's target then.
     pub(super) disturbed: bool,
+}
+
+impl Node {
+    /// Whether its record is its own, and not that of a process before, which stays for some seconds.
+    pub(super) fn is_known(&self) -> bool {
+        self.started.elapsed() >= RECORD_MAX
+    }
 }
 
 /// All processes of a run.
@@ -216,6 +226,7 @@ impl Cluster {
                 store,
                 id,
                 process: None,
+                started: Instant::now(),
                 disturbed: false,
             })
         };
@@ -267,6 +278,7 @@ impl Cluster {
             .arg(&node.store)
             .args(["--flight-listen", &flight, "--flight-advertise", &flight]);
         node.process = Some(Process::start(&node.id, &mut command, &node.log)?);
+        node.started = Instant::now();
         Ok(())
     }
 }

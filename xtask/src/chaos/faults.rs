@@ -286,7 +286,7 @@ impl<'a> Field<'a> {
             self.cluster
                 .nodes
                 .iter()
-                .position(|node| node.id == record.id && !node.disturbed)
+                .position(|node| node.id == record.id && !node.disturbed && node.is_known())
         };
         let found: Vec<(usize, String)> = records
             .iter()

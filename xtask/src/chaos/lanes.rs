@@ -15,7 +15,7 @@ use super::plan::FaultKind;
 use super::random::Random;
 
 /// How long a job may take, or may go on after it was retried: a job of a few seconds, and the longest faults.
-const JOB_MAX: Duration = Duration::from_secs(240);
+const JOB_MAX: Duration = Duration::from_secs(300);
 /// How often a job is asked for its status.
 const PERIOD: Duration = Duration::from_millis(400);
 /// How long a broker that is away may stay away.
@@ -47,6 +47,8 @@ struct State {
     submits_killed: u64,
     /// Faults that may fail a job.
     excuses: Vec<Excuse>,
+    /// Jobs that ended well and have a log.
+    to_forget: Vec<String>,
     violations: Vec<String>,
 }
 
@@ -120,6 +122,7 @@ impl Lanes {
             submit_kill: None,
             submits_killed: 0,
             excuses: Vec::new(),
+            to_forget: Vec::new(),
             violations: Vec::new(),
         };
         Ok(Self {
@@ -354,8 +357,8 @@ impl Lanes {
                 );
             }
         }
-        self.forget(id)?;
         self.state(|state| {
+            state.to_forget.push(id.to_owned());
             let ended = state.ended.entry(kind.name).or_default();
             ended.jobs += 1;
             ended.retries += retries;
@@ -422,6 +425,12 @@ impl Lanes {
 
     fn forget(&self, id: &str) -> Result<()> {
         self.insist(&["forget", id]).map(|_| ())
+    }
+
+    /// Forgets every job that ended well, which is for when nobody can have anything more to say of one.
+    pub(super) fn forget_all(&self) -> Result<()> {
+        let jobs = self.state(|state| std::mem::take(&mut state.to_forget));
+        jobs.iter().try_for_each(|job| self.forget(job))
     }
 
     fn results(&self, id: &str) -> Result<String> {

@@ -183,16 +183,20 @@ fn report(lanes: &Lanes, faults: &[storm::Tally], leftovers: &[(&str, u64)]) -> 
     let missed: usize = faults.iter().map(|tally| tally.missed).sum();
     println!("{:<22} {fired:>6} {missed:>8}", "all");
     println!(
-        "\n{:<22} {:>6} {:>10} {:>8} {:>16}",
-        "jobs", "ended", "longest", "retries", "runs repeated"
+        "\n{:<22} {:>6} {:>10} {:>10} {:>7} {:>8} {:>8}",
+        "jobs", "ended", "longest", "cancelled", "failed", "charged", "repeated"
     );
     for (kind, ended) in lanes.ended() {
         let longest = format!("{:.1} s", ended.longest.as_secs_f64());
         println!(
-            "{kind:<22} {:>6} {longest:>10} {:>8} {:>16}",
-            ended.jobs, ended.retries, ended.repeated
+            "{kind:<22} {:>6} {longest:>10} {:>10} {:>7} {:>8} {:>8}",
+            ended.jobs, ended.retries, ended.failures, ended.charged, ended.repeated
         );
     }
+    println!(
+        "failed: of a full disk or a bad source, and ended well after `swath retry`; charged: attempts, of these alone"
+    );
+    println!("repeated: runs of tasks beyond the first");
     println!("\n{:<37} {:>6}", "left", "count");
     for (what, count) in leftovers {
         println!("{what:<37} {count:>6}");

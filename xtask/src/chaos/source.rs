@@ -116,6 +116,8 @@ impl Source {
 /// What is asked for.
 #[derive(Debug, PartialEq, Eq)]
 struct Request {
+    /// Whether the body stays away, as HEAD asks.
+    head_only: bool,
     name: String,
     /// First and last byte.
     range: Option<(u64, u64)>,
@@ -130,6 +132,7 @@ impl Request {
         }
         let path = line.split(' ').nth(1).context("not a request")?;
         let mut request = Self {
+            head_only: line.starts_with("HEAD "),
             name: path.trim_start_matches('/').to_owned(),
             range: None,
         };
@@ -171,6 +174,9 @@ fn answer(request: &Request, folder: &Path) -> Result<Option<(String, Vec<u8>)>>
         "HTTP/1.1 {status}\r\nETag: \"1\"\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
+    if request.head_only {
+        body.clear();
+    }
     Ok(Some((head, body)))
 }
 
