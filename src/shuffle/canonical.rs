@@ -79,7 +79,7 @@ fn canonical_f64(value: f64) -> f64 {
     }
 }
 
-/// Returns numbers of the same order for a column of numbers of up to 64 bits; `None` for every other.
+/// Returns numbers of the same order for a column of numbers of up to 64 bits, canonical or not; `None` for every other.
 pub(super) fn bits(array: &dyn Array, descending: bool) -> Option<Vec<u64>> {
     downcast_primitive_array! {
         array => ordered(array, descending),
@@ -129,7 +129,8 @@ macro_rules! ordered {
 ordered!(u64: u8 u16 u32 u64 => |value| value);
 ordered!(i64: i8 i16 i32 i64 => |value| value.cast_unsigned() ^ SIGN);
 ordered!(f64: f16 f32 f64 => |value| {
-    let bits = value.to_bits();
+    // −0.0 + 0.0 is +0.0, and every other number stays itself.
+    let bits = if value.is_nan() { f64::NAN } else { value + 0.0 }.to_bits();
     if bits & SIGN == 0 { bits ^ SIGN } else { !bits }
 });
 

@@ -76,7 +76,7 @@ impl Keys {
     pub(super) fn new(keys: &[SortKey], columns: &[ArrayRef]) -> Result<Self, Error> {
         let columns: Vec<ArrayRef> = columns
             .iter()
-            .map(|column| canonical(&plain(column)?))
+            .map(plain)
             .collect::<Result<_, _>>()
             .map_err(Error::arrow("order"))?;
         if let ([key], [column]) = (keys, columns.as_slice())
@@ -92,6 +92,11 @@ impl Keys {
                 nulls_first: key.options.nulls_first,
             });
         }
+        let columns: Vec<ArrayRef> = columns
+            .iter()
+            .map(canonical)
+            .collect::<Result<_, _>>()
+            .map_err(Error::arrow("order"))?;
         let mut fields = Vec::with_capacity(keys.len());
         for (key, column) in keys.iter().zip(&columns) {
             let field = SortField::new_with_options(column.data_type().clone(), key.options);

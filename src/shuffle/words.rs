@@ -22,10 +22,11 @@ pub(super) fn take_words<T: ByteArrayType>(
     rows: &UInt32Array,
 ) -> Result<ArrayRef, ArrowError> {
     let too_long = || ArrowError::OffsetOverflowError(words.value_data().len());
-    let (spans, ends) = spans(words.value_offsets(), rows.values()).ok_or_else(too_long)?;
+    let offsets = words.value_offsets();
+    let ends = ends(offsets, rows.values()).ok_or_else(too_long)?;
     let end = ends.last().map_or(0, |end| end.as_usize());
     let mut copies = vec![0; end + CHUNK];
-    copy(words.value_data(), &spans, &mut copies).ok_or_else(too_long)?;
+    copy(words.value_data(), offsets, rows.values(), &mut copies).ok_or_else(too_long)?;
     copies.truncate(end);
     let nulls = words
         .nulls()
@@ -37,29 +38,34 @@ pub(super) fn take_words<T: ByteArrayType>(
     Ok(Arc::new(taken))
 }
 
-/// Where a string begins, and its length.
-type Span = (usize, usize);
-
-/// Returns where the strings of rows are, and where each one's copy ends, a 0 before the first.
-fn spans<O: OffsetSizeTrait>(offsets: &[O], rows: &[u32]) -> Option<(Vec<Span>, Vec<O>)> {
-    let mut spans = Vec::with_capacity(rows.len());
+/// Returns where the copy of each row's string ends, a 0 before the first.
+fn ends<O: OffsetSizeTrait>(offsets: &[O], rows: &[u32]) -> Option<Vec<O>> {
     let mut ends = Vec::with_capacity(rows.len() + 1);
     let mut end = 0;
     ends.push(O::zero());
     for row in rows {
-        let &[from, to] = offsets.get(*row as usize..)?.first_chunk()?;
-        let (from, to) = (from.as_usize(), to.as_usize());
-        let length = to.checked_sub(from)?;
-        end += length;
-        spans.push((from, length));
+        end += span(offsets, *row)?.1;
         ends.push(O::from_usize(end)?);
     }
-    Some((spans, ends))
+    Some(ends)
 }
 
-fn copy(words: &[u8], spans: &[Span], copies: &mut [u8]) -> Option<()> {
+/// Returns where the string of a row begins, and its length.
+fn span<O: OffsetSizeTrait>(offsets: &[O], row: u32) -> Option<(usize, usize)> {
+    let &[from, to] = offsets.get(row as usize..)?.first_chunk()?;
+    let (from, to) = (from.as_usize(), to.as_usize());
+    Some((from, to.checked_sub(from)?))
+}
+
+fn copy<O: OffsetSizeTrait>(
+    words: &[u8],
+    offsets: &[O],
+    rows: &[u32],
+    copies: &mut [u8],
+) -> Option<()> {
     let mut at = 0;
-    for (from, length) in spans.iter().copied() {
+    for row in rows {
+        let (from, length) = span(offsets, *row)?;
         let to = copies.get_mut(at..)?;
         let word = words.get(from..)?;
         match (word.first_chunk::<CHUNK>(), to.first_chunk_mut::<CHUNK>()) {
