@@ -10,6 +10,7 @@ pub mod execute;
 mod handover;
 mod heartbeat;
 mod hold;
+mod janitor;
 mod lease;
 mod memory;
 mod places;

@@ -15,6 +15,7 @@ use super::config::WorkerConfig;
 use super::cpu::CpuPool;
 use super::execute::Executor;
 use super::heartbeat;
+use super::janitor::{self, Looks};
 use super::lease::Leases;
 use super::memory::MemoryBudget;
 use super::places::Places;
@@ -269,13 +270,19 @@ impl Shared {
     }
 
     /// Drops partitions that nobody released.
+    /// Drops partitions that are too old, and those of jobs that ended unheard.
     async fn expire_partitions(self: Arc<Self>, ended: CancellationToken) {
+        let WorkerPorts { store, broker, .. } = &self.service.ports;
+        let mut looks = Looks::default();
         loop {
+            let late = async {
+                tokio::time::sleep(janitor::PERIOD).await;
+                store.expire(Instant::now());
+                looks.ended(&**broker, &store.jobs()).await
+            };
             tokio::select! {
                 () = ended.cancelled() => return,
-                () = tokio::time::sleep(Duration::from_secs(60)) => {
-                    self.service.ports.store.expire(Instant::now());
-                }
+                over = late => over.into_iter().for_each(|job| self.release(job)),
             }
         }
     }

@@ -18,7 +18,7 @@ mod run;
 pub mod shuffle;
 pub mod writer;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -33,7 +33,7 @@ pub use shuffle::ShuffleWriter;
 pub use writer::PartitionWriter;
 
 use super::{Error, PartitionKey};
-use crate::ids::{ExecutionId, JobId, TaskId};
+use crate::ids::{ExecutionId, JobId, StageId, TaskId};
 use crate::wire::StoredRun;
 use budget::Budget;
 use folder::Folder;
@@ -270,6 +270,30 @@ impl PartitionStore {
             }
         }
         runs
+    }
+
+    /// Lists the jobs of which there are finished partitions.
+    #[must_use]
+    pub fn jobs(&self) -> BTreeSet<JobId> {
+        let mut jobs = BTreeSet::new();
+        let partitions = self.lock();
+        // One step a job, however many partitions it has.
+        let mut next = partitions.keys().next();
+        while let Some(key) = next {
+            jobs.insert(key.job.clone());
+            let last = PartitionKey {
+                job: key.job.clone(),
+                task: TaskId {
+                    stage: StageId(u32::MAX),
+                    index: u32::MAX,
+                },
+                execution: ExecutionId(u64::MAX),
+                partition: u32::MAX,
+            };
+            let behind = (std::ops::Bound::Excluded(last), std::ops::Bound::Unbounded);
+            next = partitions.range(behind).next().map(|(key, _)| key);
+        }
+        jobs
     }
 
     fn holds_any_of(&self, job: &JobId) -> bool {

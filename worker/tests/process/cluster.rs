@@ -68,15 +68,20 @@ impl WorkerProcess {
     }
 
     pub(crate) fn terminate(&mut self) -> ExitStatus {
-        let pid = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-TERM", &pid])
-                .status()
-                .unwrap()
-                .success()
-        );
+        self.signal("-TERM");
         self.child.wait().unwrap()
+    }
+
+    /// Sends it a signal, such as `-STOP`; it must still run.
+    pub(crate) fn signal(&mut self, signal: &str) {
+        assert!(
+            self.child.try_wait().unwrap().is_none(),
+            "{} had ended",
+            self.id
+        );
+        let pid = self.child.id().to_string();
+        let sent = Command::new("kill").args([signal, &pid]).status().unwrap();
+        assert!(sent.success());
     }
 }
 

@@ -245,6 +245,45 @@ async fn a_worker_that_joins_in_mid_job_takes_part_and_one_that_drains_finishes_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_worker_that_did_not_hear_of_the_end_of_a_job_drops_its_partitions() {
+    let dir = tempfile::tempdir().unwrap();
+    let sample = SampleOptions {
+        size: 2500,
+        seed: 3,
+        overwrite: false,
+    };
+    write_sample(dir.path(), &sample, &mut |_, _| {}).unwrap();
+    let mut server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let _other = WorkerProcess::start("other", &server);
+    let mut deaf = WorkerProcess::start_with("deaf", &server, &["--no-coordinate"]);
+    wait_for_workers(&client, 2).await;
+    let stored = async || {
+        let workers = client.workers().await.ok()?;
+        let deaf = workers.iter().find(|worker| worker.id.as_str() == "deaf")?;
+        Some(deaf.stored_bytes)
+    };
+
+    let output = dir.path().join("out.tif");
+    let job = submit(&client, &slow_ndvi(dir.path(), &output)).await;
+    wait_for("it has partitions", async || {
+        (stored().await? > 0).then_some(())
+    })
+    .await;
+    assert!(!client.status(&job).await.unwrap().is_complete());
+    deaf.signal("-STOP");
+    // Its connection ends, so that the signal does not wait for it there.
+    server.restart().unwrap();
+    end(&client, &job).await;
+    deaf.signal("-CONT");
+    wait_for("its record is there again", async || stored().await).await;
+    wait_for("its partitions are gone", async || {
+        (stored().await? == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_job_survives_the_death_of_the_nats_server() {
     let mut server = NatsServer::start().unwrap();
     let client = connect(&server).await;
