@@ -2,20 +2,19 @@
 
 use std::process::Command;
 
-fn refused(arguments: &[&str], part: &str) {
-    let said = Command::new(env!("CARGO_BIN_EXE_xtask"))
-        .arg("chaos")
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&said.stderr);
-    assert!(!said.status.success(), "{arguments:?} went well");
-    assert!(text.contains(part), "'{part}' is not in: {text}");
-}
-
 #[test]
 fn what_it_cannot_run_with_is_refused() {
-    refused(&["--workers", "2"], "two left in peace");
-    refused(&["--only", "earthquake"], "worker-killed");
-    refused(&["--bin", "/nowhere"], "cargo build");
+    for (option, value, part) in [
+        ("--workers", "2", "two left in peace"),
+        ("--only", "earthquake", "worker-killed"),
+        ("--bin", "/nowhere", "cargo build"),
+    ] {
+        let said = Command::new(env!("CARGO_BIN_EXE_xtask"))
+            .args(["chaos", option, value])
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&said.stderr);
+        assert!(!said.status.success(), "{option} {value} went well");
+        assert!(text.contains(part), "'{part}' is not in: {text}");
+    }
 }
