@@ -14,6 +14,7 @@
 //! lost partition again. What is stored is not compressed; what goes to another host is ([`Compress`]).
 
 pub mod address;
+mod buffers;
 #[cfg(test)]
 mod conformance;
 mod decode;

@@ -12,6 +12,7 @@ use tonic::codegen::http::HeaderMap;
 use tonic::{Code, Status};
 
 use super::body::{APP_METADATA, DATA_BODY, DATA_HEADER};
+use crate::exchange::buffers::Buffers;
 use crate::exchange::decode::{Corrupt, within};
 use crate::exchange::frame::MESSAGE_BYTES_MAX;
 
@@ -28,6 +29,7 @@ pub(super) enum Broken {
 pub(super) struct Messages<B> {
     body: B,
     chunk: Bytes,
+    buffers: Buffers,
     ended: bool,
 }
 
@@ -36,6 +38,7 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Messages<B> {
         Self {
             body,
             chunk: Bytes::new(),
+            buffers: Buffers::default(),
             ended: false,
         }
     }
@@ -99,13 +102,13 @@ impl<B: Body<Data = Bytes, Error = Status> + Unpin> Messages<B> {
 
     /// Copies bytes into a buffer of their own, which the system's allocator aligns as Arrow needs it.
     async fn bytes(&mut self, length: usize) -> Result<Bytes, Broken> {
-        let mut bytes = Vec::with_capacity(length);
+        let mut bytes = self.buffers.take(length);
         while bytes.len() < length {
             self.expect().await?;
             let part = self.chunk.len().min(length - bytes.len());
             bytes.extend_from_slice(&self.chunk.split_to(part));
         }
-        Ok(bytes.into())
+        Ok(self.buffers.lend(bytes))
     }
 
     async fn byte(&mut self) -> Result<u8, Broken> {

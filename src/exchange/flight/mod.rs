@@ -10,7 +10,8 @@
 //! - `lz4` makes bodies smaller between hosts, for readers that ask for it.
 //!
 //! # Memory of a reader
-//! A stream holds at most what its HTTP/2 window lets the peer send ahead, and the message being put together.
+//! A stream holds at most what its HTTP/2 window lets the peer send ahead, the message being put together, and one buffer of an
+//! earlier message, of up to 4 MiB, which it keeps for the next.
 //! So an open stream is charged its window ([`FetchConfig::stream_window_bytes`]), and streams are opened
 //! while the charges fit into [`FetchConfig::bytes_in_flight`]. A connection never carries more streams than its own
 //! window has room for: one whose reader sleeps cannot starve the others.

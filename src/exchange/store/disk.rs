@@ -15,6 +15,7 @@ use tracing::warn;
 use super::Error;
 use super::budget::Reservation;
 use super::folder::failed;
+use crate::exchange::buffers::Buffers;
 use crate::exchange::frame::{Frame, u64_of};
 
 /// Bytes read at a time; a piece ends with the frame that passes it.
@@ -155,6 +156,7 @@ struct DiskReader {
     file: File,
     places: Arc<[Place]>,
     next: usize,
+    buffers: Buffers,
 }
 
 impl DiskReader {
@@ -165,6 +167,7 @@ impl DiskReader {
             file,
             places,
             next: 0,
+            buffers: Buffers::default(),
         })
     }
 
@@ -179,7 +182,7 @@ impl DiskReader {
             }
             bytes += places.iter().map(Place::bytes).sum::<u64>();
             self.next += places.len();
-            read(&mut self.file, places, &mut frames).map_err(failed(&self.path))?;
+            read(&mut self.file, places, &self.buffers, &mut frames).map_err(failed(&self.path))?;
         }
         Ok((!frames.is_empty()).then_some((frames, self)))
     }
@@ -202,13 +205,18 @@ fn together(places: &[Place], bytes: u64) -> &[Place] {
 }
 
 /// Reads adjacent frames at once.
-fn read(file: &mut File, places: &[Place], frames: &mut Vec<Frame>) -> io::Result<()> {
+fn read(
+    file: &mut File,
+    places: &[Place],
+    buffers: &Buffers,
+    frames: &mut Vec<Frame>,
+) -> io::Result<()> {
     let Some(first) = places.first() else {
         return Ok(());
     };
     let bytes = places.iter().map(Place::bytes).sum();
     file.seek(SeekFrom::Start(first.offset))?;
-    let bytes = read_exactly(file, bytes)?;
+    let bytes = read_exactly(file, bytes, buffers)?;
     for place in places {
         let header = place.offset - first.offset;
         frames.push(Frame {
@@ -219,14 +227,14 @@ fn read(file: &mut File, places: &[Place], frames: &mut Vec<Frame>) -> io::Resul
     Ok(())
 }
 
-fn read_exactly(file: &mut File, bytes: u64) -> io::Result<Bytes> {
+fn read_exactly(file: &mut File, bytes: u64, buffers: &Buffers) -> io::Result<Bytes> {
     let capacity = usize::try_from(bytes).map_err(io::Error::other)?;
-    let mut read = Vec::with_capacity(capacity);
+    let mut read = buffers.take(capacity);
     file.take(bytes).read_to_end(&mut read)?;
     if read.len() != capacity {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
-    Ok(read.into())
+    Ok(buffers.lend(read))
 }
 
 fn part(bytes: &Bytes, offset: u64, length: u32) -> io::Result<Bytes> {
