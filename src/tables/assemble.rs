@@ -93,11 +93,12 @@ impl Assembly {
         let path = Path::new(&output.path);
         let (_, folder) = output.layout();
         let format = output_format(output);
+        // What is there may be this job's, of an execution that died before it said so: the commit compares.
         let place = if folder {
-            check_folder(path, output.overwrite)?;
+            check_folder(path, true)?;
             Place::Folder(StagedFolder::create(path, job, execution)?, None)
         } else {
-            check_file(path, output.overwrite)?;
+            check_file(path, true)?;
             let mut staged = Staged::create(path, job, execution)?;
             let out = buffered(staged.file().try_clone()?);
             let file = FileAssembler::new(&format, &parts.schema, out)?;
@@ -229,4 +230,41 @@ fn finish_part(
 
 fn buffered(file: std::fs::File) -> BufWriter<WriteBehind> {
     BufWriter::with_capacity(WRITE_BUFFER_BYTES, WriteBehind::new(file))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::datatypes::{DataType, Field, Schema};
+
+    use super::*;
+
+    fn schema() -> SchemaRef {
+        Arc::new(Schema::new(vec![Field::new("a", DataType::Int32, true)]))
+    }
+
+    #[test]
+    fn an_execution_after_one_that_committed_and_died_has_succeeded() {
+        let around = tempfile::tempdir().unwrap();
+        for name in ["empty.parquet", "empty/"] {
+            let path = around.path().join(name).display().to_string();
+            let commit = |job: &str, execution| {
+                let job = JobId::new(job).unwrap();
+                let parts = PartFooters::new(schema(), Vec::new());
+                let (output, execution) = (TableOutput::new(&*path), ExecutionId(execution));
+                let mut assembly = Assembly::begin(&output, &job, execution, parts)?;
+                assembly.finish()?;
+                assembly.commit()
+            };
+            commit("a", 1).unwrap();
+            commit("a", 2).unwrap();
+        }
+        let output = TableOutput::new(around.path().join("empty/").display().to_string());
+        let job = JobId::new("b").unwrap();
+        let parts = PartFooters::new(schema(), Vec::new());
+        let other = Assembly::begin(&output, &job, ExecutionId(3), parts).unwrap();
+        let refused = other.commit().unwrap_err().to_string();
+        assert!(refused.contains("--overwrite"), "{refused}");
+    }
 }

@@ -130,7 +130,8 @@ fn write(
     mut receiver: mpsc::Receiver<ToWrite>,
     context: &TaskContext,
 ) -> Result<Staged, Error> {
-    check_file(path, overwrite)?;
+    // What is there may be this job's, of an execution that died before it said so: the commit compares.
+    check_file(path, true)?;
     let mut staged = Staged::create(path, &context.job, context.execution)?;
     let format = TileFormat::of(raster);
     let out = BufWriter::with_capacity(WRITE_BUFFER_BYTES, staged.file());
