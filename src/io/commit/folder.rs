@@ -16,7 +16,7 @@ pub struct StagedFolder(Place);
 #[derive(Debug)]
 enum Place {
     Disk(TemporaryFolder),
-    Bucket(Parts),
+    Bucket(Box<Parts>),
 }
 
 #[derive(Debug)]
@@ -37,7 +37,7 @@ impl StagedFolder {
     pub fn create(output: &Path, job: &JobId, execution: ExecutionId) -> Result<Self, Error> {
         if let Some((scheme, url)) = object::url_of(output) {
             object::check_scheme(scheme, output)?;
-            return Ok(Self(Place::Bucket(Parts::new(url, job)?)));
+            return Ok(Self(Place::Bucket(Box::new(Parts::new(url, job)?))));
         }
         let folder = TemporaryFolder::create(output, job, execution)?;
         Ok(Self(Place::Disk(folder)))
