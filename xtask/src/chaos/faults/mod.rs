@@ -1,16 +1,18 @@
-//! Carries faults out: begins them, sees that they hit, ends them.
+//! Carries faults out: begins them ([`strike`]), sees that they hit, ends them.
+
+mod strike;
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 
-use super::cluster::{BROKER, Cluster, FLIGHT, WorkerRecord};
+use super::cluster::{BROKER, Cluster};
 use super::lanes::Lanes;
 use super::network::Host;
-use super::plan::{FaultKind, PlannedFault};
+use super::plan::PlannedFault;
 use super::source::{Manner, Source};
 
 /// How long a fault may look for something to hit, and how long one may take to be noticed.
@@ -100,7 +102,7 @@ impl<'a> Field<'a> {
         if under_way.is_empty() {
             return Ok(None);
         }
-        let Some((target, text)) = self.hit(fault)? else {
+        let Some((target, text)) = self.strike(fault)? else {
             return Ok(None);
         };
         let at_once = matches!(
@@ -119,188 +121,6 @@ impl<'a> Field<'a> {
             target,
             hit: at_once,
         }))
-    }
-
-    fn hit(&mut self, fault: &PlannedFault) -> Result<Option<(Target, String)>> {
-        let seconds = fault.length.as_secs_f64();
-        Ok(match fault.kind {
-            FaultKind::WorkerKilled | FaultKind::WorkerReplaced | FaultKind::CoordinatorKilled => {
-                let Some((index, what)) = self.victim(fault)? else {
-                    return Ok(None);
-                };
-                let node = self.cluster.node(index)?;
-                node.process
-                    .take()
-                    .context("a worker that is not disturbed runs")?
-                    .kill()?;
-                node.disturbed = true;
-                let mut text = format!("{} {what}; back after {seconds:.1} s", node.id);
-                if fault.kind == FaultKind::WorkerReplaced {
-                    empty(&node.store)?;
-                    text.push_str(" with an empty store");
-                }
-                Some((Target::Killed(index), text))
-            }
-            FaultKind::WorkerStopped | FaultKind::CoordinatorStopped => {
-                let Some((index, what)) = self.victim(fault)? else {
-                    return Ok(None);
-                };
-                self.signal(index, "STOP")?;
-                let text = format!(
-                    "{} {what}; goes on after {seconds:.1} s",
-                    self.cluster.node(index)?.id
-                );
-                Some((Target::Stopped(index), text))
-            }
-            FaultKind::WorkerDrained => {
-                let Some((index, what)) = self.victim(fault)? else {
-                    return Ok(None);
-                };
-                self.signal(index, "TERM")?;
-                Some((
-                    Target::Draining(index),
-                    format!("{} {what}", self.cluster.node(index)?.id),
-                ))
-            }
-            FaultKind::ServerKilled if !self.server_disturbed => {
-                self.server_disturbed = true;
-                self.cluster
-                    .server
-                    .process
-                    .take()
-                    .context("nats-server runs")?
-                    .kill()?;
-                Some((Target::ServerKilled, format!("back after {seconds:.1} s")))
-            }
-            FaultKind::ServerStopped if !self.server_disturbed => {
-                self.server_disturbed = true;
-                self.signal_server("STOP")?;
-                Some((
-                    Target::ServerStopped,
-                    format!("goes on after {seconds:.1} s"),
-                ))
-            }
-            FaultKind::JobCancelled if !self.server_disturbed => {
-                let running = self.lanes.running();
-                let Some(job) = picked(&running, fault.pick) else {
-                    return Ok(None);
-                };
-                self.lanes.expect_cancel(job);
-                self.cluster.swath.run(&["cancel", job])?;
-                Some((Target::Cancelled(job.clone()), job.clone()))
-            }
-            FaultKind::SubmitKilled => {
-                let before = self.lanes.submits_killed();
-                self.lanes.kill_a_submit(fault.length);
-                Some((
-                    Target::Submit(before),
-                    format!("{:.0} ms after its start", fault.length.as_secs_f64() * 1e3),
-                ))
-            }
-            FaultKind::SourceRefuses | FaultKind::SourceStalls | FaultKind::SourceTruncates
-                if !self.source_disturbed =>
-            {
-                self.source_disturbed = true;
-                self.lanes.excuse(fault.kind);
-                self.source.behave(match fault.kind {
-                    FaultKind::SourceRefuses => Manner::Refusing,
-                    FaultKind::SourceStalls => Manner::Stalling,
-                    _ => Manner::Truncating,
-                });
-                Some((Target::Source, format!("for {seconds:.1} s")))
-            }
-            FaultKind::DiskFull => {
-                let Some((index, what)) = self.victim(fault)? else {
-                    return Ok(None);
-                };
-                let node = self.cluster.node(index)?;
-                let logged = node.log.metadata()?.len();
-                let ballast = node.store.join("ballast");
-                self.lanes.excuse(fault.kind);
-                fill(&ballast)?;
-                node.disturbed = true;
-                let text = format!("{} {what}; free after {seconds:.1} s", node.id);
-                Some((
-                    Target::Disk {
-                        index,
-                        ballast,
-                        logged,
-                    },
-                    text,
-                ))
-            }
-            FaultKind::PeersCut | FaultKind::ServerCut => {
-                let Some((index, what)) = self.victim(fault)? else {
-                    return Ok(None);
-                };
-                let Some(network) = self.cluster.network else {
-                    return Ok(None);
-                };
-                let (other, port) = if fault.kind == FaultKind::ServerCut {
-                    (Host::Hub, self.cluster.server.port)
-                } else {
-                    (Host::Worker((index + 1) % self.cluster.nodes.len()), FLIGHT)
-                };
-                network.cut(Host::Worker(index), other)?;
-                self.cluster.node(index)?.disturbed = true;
-                ensure!(
-                    !network.reaches(Host::Worker(index), other, port)?,
-                    "the cut of {other:?} lets through"
-                );
-                let id = &self.cluster.node(index)?.id;
-                let text = format!(
-                    "{id} {what}, from {}; joined after {seconds:.1} s",
-                    other.address()
-                );
-                Some((Target::Cut { index, other }, text))
-            }
-            FaultKind::ServerKilled
-            | FaultKind::ServerStopped
-            | FaultKind::JobCancelled
-            | FaultKind::SourceRefuses
-            | FaultKind::SourceStalls
-            | FaultKind::SourceTruncates => None,
-        })
-    }
-
-    /// Chooses a worker that runs tasks or coordinates, as the fault wants it, and says what it was doing. Two workers
-    /// are always left in peace, and nobody is chosen while the broker is away, since nobody knows then.
-    fn victim(&mut self, fault: &PlannedFault) -> Result<Option<(usize, String)>> {
-        let calm = self
-            .cluster
-            .nodes
-            .iter()
-            .filter(|node| !node.disturbed)
-            .count();
-        if self.server_disturbed || calm <= IN_PEACE {
-            return Ok(None);
-        }
-        let wanted = |record: &WorkerRecord| match fault.kind {
-            FaultKind::CoordinatorKilled | FaultKind::CoordinatorStopped => {
-                !record.coordinates.is_empty()
-            }
-            _ => record.runs,
-        };
-        let records = self.cluster.swath.workers()?;
-        let calm = |record: &WorkerRecord| {
-            self.cluster
-                .nodes
-                .iter()
-                .position(|node| node.id == record.id && !node.disturbed && node.is_known())
-        };
-        let found: Vec<(usize, String)> = records
-            .iter()
-            .filter(|record| wanted(record))
-            .filter_map(|record| {
-                let what = if record.coordinates.is_empty() {
-                    "which ran a task".to_owned()
-                } else {
-                    format!("which coordinated {}", record.coordinates.join(" "))
-                };
-                Some((calm(record)?, what))
-            })
-            .collect();
-        Ok(picked(&found, fault.pick).cloned())
     }
 
     fn signal(&mut self, index: usize, signal: &str) -> Result<()> {
@@ -460,36 +280,6 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Writes a file that takes all the room of its disk.
-fn fill(ballast: &Path) -> Result<()> {
-    let mut file = File::create(ballast)?;
-    // Large steps first: a disk of a gigabyte should be full before the job is over.
-    for step in [1 << 20, 1 << 12, 1] {
-        let bytes = vec![0; step];
-        loop {
-            match file.write_all(&bytes) {
-                Ok(()) => {}
-                Err(error) if error.kind() == std::io::ErrorKind::StorageFull => break,
-                Err(error) => return Err(error.into()),
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Removes what is in a folder, which may be a mount and stays.
-fn empty(folder: &Path) -> Result<()> {
-    for entry in std::fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            std::fs::remove_dir_all(path)?;
-        } else {
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
-}
-
 /// Whether a log tells of a full disk behind a position.
 fn says_full(log: &Path, from: u64) -> Result<bool> {
     let mut file = File::open(log)?;
@@ -498,10 +288,4 @@ fn says_full(log: &Path, from: u64) -> Result<bool> {
     file.read_to_end(&mut text)?;
     let text = String::from_utf8_lossy(&text);
     Ok(text.contains("no space is left") || text.contains("has no room"))
-}
-
-fn picked<T>(values: &[T], pick: u64) -> Option<&T> {
-    let count = u64::try_from(values.len()).ok()?;
-    let at = pick.checked_rem(count)?;
-    values.get(usize::try_from(at).ok()?)
 }
