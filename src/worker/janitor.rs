@@ -77,8 +77,10 @@ impl Looks {
 async fn end_of(broker: &dyn Broker, job: &JobId) -> Result<Option<Released>, broker::Error> {
     let mut machine = JobMachine::new();
     for record in broker.read_log(job).await? {
-        // A record that does not decode is left out by all alike.
-        let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
+        // What only a newer worker can read may be the beginning of a job that lives.
+        if LogEntry::fold(&record.payload, record.at, &mut machine).is_err() {
+            return Ok(None);
+        }
     }
     let forgotten = machine.submission().is_none();
     Ok((forgotten || machine.is_finished()).then(|| Released {
@@ -156,5 +158,11 @@ mod tests {
         assert_eq!(kept("succeeded").await, Some((7, false)));
         assert_eq!(kept("failed").await, Some((7, true)));
         assert_eq!(kept("forgotten").await, Some((0, false)));
+        let unreadable = bytes::Bytes::from_static(b"of a later version");
+        broker
+            .append(&job("newer"), None, unreadable)
+            .await
+            .unwrap();
+        assert_eq!(kept("newer").await, None);
     }
 }
