@@ -19,7 +19,7 @@ pub use watch::JobProgress;
 
 use crate::broker::{self, Broker, DeadLetter, Queue, Signal};
 use crate::ids::{JobId, LetterId, WorkerId};
-use crate::job::{Event, JobMachine, Payload};
+use crate::job::{Event, JobMachine, JobState, Payload};
 use crate::spec::{JobSpec, Output};
 use crate::wire::{self, LogEntry, WorkerState};
 
@@ -134,6 +134,8 @@ impl Client {
         let mut jobs = Vec::new();
         for job in self.broker.jobs().await? {
             match self.status(&job).await {
+                // Of a job that was forgotten a worker that came late may have written something yet.
+                Ok(progress) if progress.progress.state == JobState::Unknown => {}
                 Ok(progress) => jobs.push(JobSummary { job, progress }),
                 // Forgotten between the two requests.
                 Err(Error::NoSuchJob { .. }) => {}

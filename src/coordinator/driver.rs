@@ -31,6 +31,9 @@ const RECORDS_AT_ONCE: usize = 1024;
 /// How long the plan of a query waits until it is known how many slots there are.
 const SLOTS_WAIT: Duration = Duration::from_secs(1);
 
+/// How often it is looked whether the job was forgotten: its end was recorded by another coordinator, and then its log removed.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
 /// How driving a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum End {
@@ -74,12 +77,21 @@ pub(crate) async fn drive(
         std::future::ready(!old)
     });
     let mut log: LogStream = new.boxed();
+    let mut looked = Instant::now();
     loop {
         if driver.carry_out(&mut live).await? {
             return Ok(End::Finished);
         }
         let alive = live.borrow_and_update().clone();
-        driver.report_lost(&alive).await?;
+        if looked.elapsed() >= LOOK_AGAIN {
+            looked = Instant::now();
+            if driver.is_forgotten().await? {
+                return Ok(End::NoSuchJob);
+            }
+        }
+        if driver.report_lost(&alive).await? {
+            return Ok(End::NoSuchJob);
+        }
         driver.report_stragglers(&alive).await?;
         let alarm = driver.alarms.first_key_value().map(|(at, _)| *at);
         let asleep = async {
@@ -424,10 +436,11 @@ impl<'a> Driver<'a> {
         Ok(plan)
     }
 
-    /// Records which workers are gone that hold partitions still needed, and how many slots there are.
-    async fn report_lost(&mut self, live: &LiveWorkers) -> Result<(), Error> {
+    /// Records which workers are gone that hold partitions still needed, and how many slots there are; returns whether the
+    /// job was forgotten instead.
+    async fn report_lost(&mut self, live: &LiveWorkers) -> Result<bool, Error> {
         if self.machine.is_finished() || !live.settled && live.slots == 0 {
-            return Ok(());
+            return Ok(false);
         }
         let mut events = Vec::new();
         if live.slots != self.slots_told {
@@ -446,10 +459,19 @@ impl<'a> Driver<'a> {
             }
         }
         if events.is_empty() {
-            return Ok(());
+            return Ok(false);
+        }
+        // A record would make its log come to be again.
+        if self.is_forgotten().await? {
+            return Ok(true);
         }
         let payload = wire::encode(&LogEntry { events })?;
-        Ok(self.broker.append(self.job, None, payload).await?)
+        self.broker.append(self.job, None, payload).await?;
+        Ok(false)
+    }
+
+    async fn is_forgotten(&self) -> Result<bool, Error> {
+        Ok(!self.broker.jobs().await?.contains(self.job))
     }
 
     async fn append(&self, what: &str, event: Event) -> Result<(), Error> {

@@ -9,10 +9,11 @@ use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::grid::{DataType, Samples};
 use swath::ids::JobId;
-use swath::job::{JobState, Outcome};
+use swath::job::{Event, JobState, Outcome};
 use swath::spec::{JobOptions, NamedInput, RasterOutput, RetryPolicy};
 use swath::testing::nats_server::NatsServer;
 use swath::time::Timestamp;
+use swath::wire::{self, LogEntry};
 use swath::{JobSpec, TaskOperation, WorkerConfig};
 
 use crate::common::{assert_ndvi, leftovers, ndvi, raster_file, raster_output, read, scene, tasks};
@@ -641,6 +642,61 @@ async fn the_same_job_under_the_same_id_is_one_job() {
     let ended = tokio::time::timeout(Duration::from_secs(20), client.wait(&id)).await;
     assert!(ended.expect("within 20 s").unwrap().succeeded());
     assert_eq!(client.results(&id).await.unwrap().len(), 1);
+    cluster.stop().await;
+}
+
+/// As when another coordinator ended the job while this one was cut off.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_coordinates_a_job_that_was_forgotten_lets_go_of_it_and_writes_nothing() {
+    let broker: Arc<dyn Broker> = EmbeddedBroker::new(EmbeddedConfig::default());
+    let start = async |id: &str| {
+        let mut options = LocalOptions::default();
+        options.worker.id = Some(id.to_owned());
+        let cluster = LocalCluster::start_on(Arc::clone(&broker), options).await;
+        cluster.unwrap()
+    };
+    let first = start("first").await;
+    let client = first.client();
+    let spec = tasks("sleep", &[json!({ "ms": 600_000 })]);
+    let job = client
+        .submit(&spec, SubmitOptions::default())
+        .await
+        .unwrap();
+    let coordinated = async |wanted| {
+        let begun = std::time::Instant::now();
+        loop {
+            let workers = client.workers().await.unwrap();
+            if workers.iter().any(|it| it.coordinates.contains(&job)) == wanted {
+                return;
+            }
+            assert!(begun.elapsed() < Duration::from_secs(60), "not {wanted}");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    coordinated(true).await;
+    broker.forget(&job).await.unwrap();
+    // More slots: something to record.
+    let second = start("second").await;
+    coordinated(false).await;
+    assert!(broker.jobs().await.unwrap().is_empty());
+    first.stop().await;
+    second.stop().await;
+}
+
+/// A record that comes after the job was forgotten makes a log again that nobody submitted.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_late_record_of_a_forgotten_job_is_no_job() {
+    let cluster = cluster(1).await;
+    let client = cluster.client();
+    let spec = tasks("noop", &[json!({})]);
+    let submitted = client.submit(&spec, SubmitOptions::default()).await;
+    let job = submitted.unwrap();
+    client.wait(&job).await.unwrap();
+    client.forget(&job).await.unwrap();
+    let events = vec![Event::Capacity { slots: 1 }];
+    let late = wire::encode(&LogEntry { events }).unwrap();
+    client.broker().append(&job, None, late).await.unwrap();
+    assert!(client.jobs().await.unwrap().is_empty());
     cluster.stop().await;
 }
 

@@ -252,7 +252,7 @@ async fn a_worker_that_did_not_hear_of_the_end_of_a_job_drops_its_partitions() {
         seed: 3,
         overwrite: false,
     };
-    write_sample(dir.path(), &sample, &mut |_, _| {}).unwrap();
+    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
     let mut server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     let _other = WorkerProcess::start("other", &server);
