@@ -22,7 +22,7 @@ const COMMAND_MAX: Duration = Duration::from_secs(60);
 /// The port of workers that have hosts of their own.
 pub(super) const FLIGHT: u16 = 8790;
 /// Room on the disk of each worker's store, where it is one of its own.
-const STORE_DISK: &str = "size=256m";
+const STORE_DISK: &str = "size=1g";
 
 /// The `swath` command on one cluster.
 #[derive(Debug, Clone)]
