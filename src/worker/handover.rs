@@ -23,6 +23,8 @@ use crate::wire::{self, LogEntry, StoredRun, WorkerState};
 const PARTITIONS_A_SIGNAL: usize = 4_096;
 /// Runs that a worker takes over at once.
 const ADOPTIONS_AT_ONCE: usize = 4;
+/// How often it is looked whether those that were asked are still there.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long a worker stays when all is handed over, for readers that were sent to it just before.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -76,15 +78,20 @@ impl Shared {
             "handing partitions over"
         );
         while !waited.is_empty() {
-            match signals.next().await {
-                Some(Signal::Adopted { by, from }) if from == me.id => {
+            match tokio::time::timeout(LOOK_AGAIN, signals.next()).await {
+                Ok(Some(Signal::Adopted { by, from })) if from == me.id => {
                     if let Some(left) = waited.get_mut(&by) {
                         *left -= 1;
                     }
                     waited.retain(|_, left| *left > 0);
                 }
-                Some(_) => {}
-                None => return,
+                Ok(Some(_)) => {}
+                Ok(None) => return,
+                // Who has left meanwhile does not answer.
+                Err(_) => {
+                    let peers = self.peers().await;
+                    waited.retain(|peer, _| peers.contains(peer));
+                }
             }
         }
         tokio::time::sleep(LINGER).await;
