@@ -152,6 +152,7 @@ impl Shared {
         // The job may have ended while this waited for its turn: who stops tasks did not see it yet.
         if self.is_released(&(message.job.clone(), message.seed)) {
             cancelled.store(true, Ordering::Relaxed);
+            return (Duration::ZERO, Err(ended_before()));
         }
         let started = Instant::now();
         let timeout = message.timeout_ms.map(Duration::from_millis);
@@ -300,6 +301,14 @@ fn stopped() -> Failure {
         class: FailureClass::WorkerGone,
         code: "worker-stopped".to_owned(),
         message: "the worker was stopped before the task ended".to_owned(),
+    }
+}
+
+fn ended_before() -> Failure {
+    Failure {
+        class: FailureClass::Cancelled,
+        code: "cancelled".to_owned(),
+        message: "the job ended before the task began".to_owned(),
     }
 }
 

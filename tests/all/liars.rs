@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use swath::broker::{Broker, EmbeddedBroker};
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions, WorkerListeners};
+use swath::ids::{StageId, TaskId};
 use swath::job::{Event, FailureClass};
 use swath::spec::{JobOptions, SPEC_VERSION, TableInput, TableOutput, TableSettings};
 use swath::wire::{self, LogEntry};
@@ -322,11 +323,12 @@ async fn check(lie: Lie) {
         let (last, _) = runs[&key.task].last().unwrap();
         assert_ne!(*last, key.execution, "{lie:?}: not made again");
     }
-    let elsewhere = lost
-        .iter()
-        .filter(|key| runs[&key.task].last().unwrap().1 != "liar");
+    let by_liar = |task: &TaskId| runs[task].last().unwrap().1 == "liar";
+    let elsewhere = lost.iter().any(|key| !by_liar(&key.task));
+    // To itself the liar does not lie: on a busy machine it may happen to run all readers.
+    let mut readers = runs.keys().filter(|task| task.stage == StageId(1));
     assert!(
-        elsewhere.count() > 0,
+        elsewhere || readers.all(by_liar),
         "{lie:?}: nothing was made elsewhere: {runs:?}"
     );
     cluster.stop().await;
