@@ -320,25 +320,23 @@ mod cli {
         check(dir.path(), &words, 3, &["nats-server -js"]);
     }
 
+    /// Starts a worker on a server of its own.
+    async fn cluster_on_nats() -> (NatsServer, LocalCluster) {
+        let server = NatsServer::start().unwrap();
+        let broker = NatsBroker::connect(NatsConfig::for_url(server.url())).await;
+        let cluster = LocalCluster::start_on(broker.unwrap(), LocalOptions::default()).await;
+        (server, cluster.unwrap())
+    }
+
     /// The job's inputs come to be only after it failed.
     #[tokio::test(flavor = "multi_thread")]
     async fn a_failed_job_is_retried_under_its_id() {
         let dir = tempfile::tempdir().unwrap();
-        let server = NatsServer::start().unwrap();
-        let broker = NatsBroker::connect(NatsConfig::for_url(server.url()))
-            .await
-            .unwrap();
-        let cluster = LocalCluster::start_on(broker, LocalOptions::default())
-            .await
-            .unwrap();
+        let (server, cluster) = cluster_on_nats().await;
         let url = server.url();
         let on_nats = |words: &[&str], code: i32, shown: &[&str]| {
-            let output = check(
-                dir.path(),
-                &[words, &["--nats", &url]].concat(),
-                code,
-                shown,
-            );
+            let words = [words, &["--nats", &url]].concat();
+            let output = check(dir.path(), &words, code, shown);
             String::from_utf8(output.stdout).unwrap()
         };
         let submit = [&["submit", "--watch", "--id", "again"], &NDVI[1..]].concat();
@@ -362,13 +360,7 @@ mod cli {
     #[tokio::test(flavor = "multi_thread")]
     async fn a_dead_task_is_seen_run_again_and_removed() {
         let dir = tempfile::tempdir().unwrap();
-        let server = NatsServer::start().unwrap();
-        let broker = NatsBroker::connect(NatsConfig::for_url(server.url()))
-            .await
-            .unwrap();
-        let cluster = LocalCluster::start_on(broker, LocalOptions::default())
-            .await
-            .unwrap();
+        let (server, cluster) = cluster_on_nats().await;
         let url = server.url();
         let on_nats = |words: &[&str], code: i32, shown: &[&str]| {
             let words = [words, &["--nats", &url]].concat();

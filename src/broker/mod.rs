@@ -21,9 +21,10 @@ pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
 use crate::ids::{Attempt, Incarnation, JobId, LetterId, TaskId, WorkerId, WorkerRef};
+use crate::job::JobMachine;
 use crate::spec::Priority;
 use crate::time::Timestamp;
-use crate::wire::StoredRun;
+use crate::wire::{LogEntry, StoredRun};
 
 /// How long a job's delivery is leased by default.
 const JOBS_LEASE: Duration = Duration::from_secs(5);
@@ -121,6 +122,16 @@ pub struct LogRecord {
     pub at: Timestamp,
     /// The record.
     pub payload: Bytes,
+}
+
+/// Folds the records of a job's log. One that does not decode is left out, by every reader alike.
+#[must_use]
+pub fn replay(records: &[LogRecord]) -> JobMachine {
+    let mut machine = JobMachine::new();
+    for record in records {
+        let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
+    }
+    machine
 }
 
 /// What a live worker says of itself.

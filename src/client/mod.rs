@@ -118,12 +118,7 @@ impl Client {
         if records.is_empty() {
             return Err(Error::NoSuchJob { job: job.clone() });
         }
-        let mut machine = JobMachine::new();
-        for record in records {
-            // A record that does not decode is left out by every reader alike.
-            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
-        }
-        Ok(machine)
+        Ok(broker::replay(&records))
     }
 
     /// Lists all jobs, the latest first.
@@ -247,17 +242,13 @@ impl Client {
     /// # Errors
     /// When the job has not succeeded, or the broker fails.
     pub async fn output(&self, job: &JobId) -> Result<Option<Output>, Error> {
-        let progress = self.status(job).await?;
+        let machine = self.replay(job).await?;
+        let progress = JobProgress::of(job, &machine);
         if !progress.succeeded() {
             return Err(Error::NoResults {
                 job: job.clone(),
                 state: progress.sentence(),
             });
-        }
-        let mut machine = JobMachine::new();
-        for record in self.broker.read_log(job).await? {
-            // What does not decode is left out by every reader alike.
-            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
         }
         let spec = match machine.submission().map(|submission| &submission.spec) {
             None => return Ok(None),

@@ -12,15 +12,15 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use tokio::runtime::Builder;
 
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::exchange::{
     self, PartitionAddress, PartitionKey, PartitionStore, ResultDirectory, TableResult,
 };
 use crate::ids::{ExecutionId, JobId, StageId, TaskId, WorkerRef};
-use crate::job::{JobMachine, JobState, Payload};
+use crate::job::{JobState, Payload};
 use crate::spec::{JobSpec, Output, TableOutput};
 use crate::tables::Tables;
-use crate::wire::{self, LogEntry};
+use crate::wire;
 
 /// Knows the committed tables of all jobs.
 #[derive(Debug)]
@@ -50,11 +50,7 @@ impl ResultDirectory for CommittedTables {
 impl CommittedTables {
     /// Finds the table that a job committed, and which life of the job that was.
     async fn output(&self, job: &JobId) -> Result<Option<(TableOutput, u64)>, BoxError> {
-        let mut machine = JobMachine::new();
-        for record in self.broker.read_log(job).await? {
-            // What does not decode is left out by every reader alike.
-            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
-        }
+        let machine = broker::replay(&self.broker.read_log(job).await?);
         let Some(submission) = machine.submission() else {
             return Ok(None);
         };

@@ -12,11 +12,11 @@ use tokio::sync::Semaphore;
 use tracing::{debug, info, warn};
 
 use super::run::Shared;
-use crate::broker::Signal;
+use crate::broker::{self, Signal};
 use crate::exchange::{self, PartitionAddress, PartitionKey};
 use crate::ids::{ExecutionId, JobId, TaskId, WorkerId, WorkerRef};
+use crate::job::Event;
 use crate::job::failure::chain;
-use crate::job::{Event, JobMachine};
 use crate::wire::{self, LogEntry, StoredRun, WorkerState};
 
 /// Partitions that one signal names at most: it must fit into a message.
@@ -203,11 +203,7 @@ impl Shared {
         runs: &[StoredRun],
     ) -> Option<BTreeSet<(TaskId, ExecutionId)>> {
         let records = self.service.ports.broker.read_log(job).await.ok()?;
-        let mut machine = JobMachine::new();
-        for record in records {
-            // A record that does not decode is left out by every reader alike.
-            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
-        }
+        let machine = broker::replay(&records);
         if machine.is_finished() || machine.submission().is_none() {
             return None;
         }

@@ -9,6 +9,7 @@ use swath::ids::{JobId, LetterId};
 use swath::time::Timestamp;
 use swath::wire::{self, TaskMessage};
 
+use super::inspect;
 use crate::arguments::{DeadCommand, Global, Letters};
 use crate::failure::CliError;
 use crate::output;
@@ -89,11 +90,7 @@ async fn replay(client: &Client, letters: &Letters, global: &Global) -> Result<(
         return Err(CliError::asked("no-task", message));
     }
     for job in jobs {
-        let progress = client.retry(job).await?;
-        if !global.quiet && !global.json {
-            let (done, all) = progress.tasks();
-            eprintln!("job {job} goes on: {done} of {all} tasks are done");
-        }
+        inspect::retry_now(client, job, global).await?;
     }
     Ok(())
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use swath::Client;
 use swath::ids::{JobId, WorkerId};
 
 use crate::arguments::Global;
@@ -58,16 +59,26 @@ pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError>
 
 pub(crate) async fn retry(job: &JobId, watch: bool, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
-    let progress = client.retry(job).await?;
-    if !global.quiet && !global.json {
-        let (done, all) = progress.tasks();
-        eprintln!("job {job} goes on: {done} of {all} tasks are done");
-    }
+    retry_now(&client, job, global).await?;
     if !watch {
         return Ok(());
     }
     let ended = progress::follow(&client, job, global).await?;
     CliError::of_outcome(ended.outcome.as_ref())
+}
+
+/// Retries a job and says where it stands.
+pub(super) async fn retry_now(
+    client: &Client,
+    job: &JobId,
+    global: &Global,
+) -> Result<(), CliError> {
+    let progress = client.retry(job).await?;
+    if !global.quiet && !global.json {
+        let (done, all) = progress.tasks();
+        eprintln!("job {job} goes on: {done} of {all} tasks are done");
+    }
+    Ok(())
 }
 
 pub(crate) async fn workers(global: &Global) -> Result<(), CliError> {

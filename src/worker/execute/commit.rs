@@ -10,14 +10,15 @@ use futures::stream::{self, StreamExt, TryStreamExt};
 use tokio::sync::mpsc;
 
 use super::{Done, Error, Executor, addresses, check_cancelled, group, tiles};
+use crate::broker;
 use crate::exchange::PartitionAddress;
 use crate::io::commit::{Staged, check_file};
 use crate::io::raster::cog::CogWriter;
 use crate::io::raster::encode::TileFormat;
-use crate::job::{JobMachine, JobState};
+use crate::job::JobState;
 use crate::ops::TaskContext;
 use crate::plan::stage::RasterStage;
-use crate::wire::{InputStage, LogEntry};
+use crate::wire::InputStage;
 
 /// Partitions fetched at once.
 const FETCHES_AT_ONCE: usize = 8;
@@ -73,11 +74,8 @@ impl Executor {
 
     /// Asks the log once more, just before the output appears, whether somebody has ended the job meanwhile.
     pub(super) async fn check_wanted(&self, context: &TaskContext) -> Result<(), Error> {
-        let mut machine = JobMachine::new();
-        for record in self.ports.broker.read_log(&context.job).await? {
-            let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
-        }
-        match machine.progress().state {
+        let records = self.ports.broker.read_log(&context.job).await?;
+        match broker::replay(&records).progress().state {
             JobState::Planned | JobState::Running => Ok(()),
             _ => Err(Error::Cancelled),
         }

@@ -88,6 +88,15 @@ async fn a_task_that_kills_its_workers_is_given_up_after_five_and_the_others_end
     assert_eq!(died.count(), 5);
 }
 
+fn scene(dir: &Path, size: u32) {
+    let sample = SampleOptions {
+        size,
+        seed: 3,
+        overwrite: false,
+    };
+    write_sample(dir, &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
+}
+
 /// Reads the log of a job.
 async fn events(client: &Client, job: &JobId) -> Vec<Event> {
     let records = client.broker().read_log(job).await.unwrap();
@@ -101,12 +110,7 @@ async fn events(client: &Client, job: &JobId) -> Vec<Event> {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_worker_holds_is_handed_over_when_it_leaves_and_nothing_is_made_again() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = SampleOptions {
-        size: 3000,
-        seed: 3,
-        overwrite: false,
-    };
-    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    scene(dir.path(), 3000);
     let server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     // The one that stays coordinates.
@@ -151,12 +155,7 @@ async fn what_a_worker_holds_is_handed_over_when_it_leaves_and_nothing_is_made_a
 #[tokio::test(flavor = "multi_thread")]
 async fn a_raster_survives_the_death_of_a_worker_with_its_partitions_and_of_the_coordinator() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = SampleOptions {
-        size: 3000,
-        seed: 3,
-        overwrite: false,
-    };
-    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    scene(dir.path(), 3000);
     let server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     let mut workers: Vec<_> = ["a", "b", "c"]
@@ -247,12 +246,7 @@ async fn a_worker_that_joins_in_mid_job_takes_part_and_one_that_drains_finishes_
 #[tokio::test(flavor = "multi_thread")]
 async fn a_worker_that_did_not_hear_of_the_end_of_a_job_drops_its_partitions() {
     let dir = tempfile::tempdir().unwrap();
-    let sample = SampleOptions {
-        size: 2500,
-        seed: 3,
-        overwrite: false,
-    };
-    write_sample(dir.path(), &sample, &mut |_, _| ControlFlow::Continue(())).unwrap();
+    scene(dir.path(), 2500);
     let mut server = NatsServer::start().unwrap();
     let client = connect(&server).await;
     let _other = WorkerProcess::start("other", &server);

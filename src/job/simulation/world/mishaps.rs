@@ -15,12 +15,7 @@ impl World {
         }
         self.tell(|| format!("w{number} dies"));
         self.counts.hit(Fault::WorkerDied);
-        self.say_lost(number);
-        let incarnation = self.rng.next();
-        self.workers[number].end_life(incarnation);
-        self.workers[number].up = false;
-        let back = self.now + self.rng.between(20 * MS, 900 * MS);
-        self.at(back, Happening::WorkerStarts { worker: number });
+        self.worker_goes(number, self.workers[number].me.incarnation);
     }
 
     /// A worker gives back what runs, hands its partitions over to another one, and leaves.
