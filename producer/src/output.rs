@@ -1,5 +1,7 @@
 //! Tables for people, documents for machines.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use swath::client::JobProgress;
 use swath::job::Outcome;
@@ -54,6 +56,15 @@ pub(crate) fn bytes(count: u64) -> String {
         format!("{count} B")
     } else {
         format!("{value:.1} {name}")
+    }
+}
+
+/// Writes a span of time for people.
+pub(crate) fn span(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..120 => format!("{seconds} s"),
+        seconds @ 120..7_200 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3_600),
     }
 }
 

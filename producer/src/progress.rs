@@ -270,5 +270,15 @@ pub(crate) fn print(progress: &JobProgress, as_json: bool) {
     );
     if progress.is_complete() {
         println!("The job {}.", progress.sentence());
+    } else if let Some(wait) = wait(progress) {
+        println!("The job begins in {}.", crate::output::span(wait));
     }
+}
+
+/// Returns how long a job is yet to wait before it may begin.
+fn wait(job: &JobProgress) -> Option<Duration> {
+    let now = Timestamp::from_system(SystemTime::now());
+    let waits = job.progress.planned_at.is_none();
+    let wait = job.progress.start_at.filter(|_| waits)?.since(now);
+    (!wait.is_zero()).then_some(wait)
 }

@@ -405,6 +405,8 @@ mod cli {
         );
         let later = ["submit", "--delay", "1h", "--id", "later"];
         on_nats(&[&later[..], &queue[1..]].concat(), 0, &[]);
+        let shown = on_nats(&["status", "later"], 0, &[]);
+        assert!(shown.contains("The job begins in 59 min."), "{shown}");
         let status = on_nats(&["status", "later", "--json"], 0, &[]);
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         let wait =

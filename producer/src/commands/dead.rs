@@ -149,9 +149,5 @@ fn message(letter: &DeadLetter) -> Option<serde_json::Value> {
 /// Says how long ago a moment was.
 fn age(at: Timestamp) -> String {
     let now = Timestamp::from_system(SystemTime::now());
-    match now.since(at).as_secs() {
-        seconds @ 0..120 => format!("{seconds} s ago"),
-        seconds @ 120..7_200 => format!("{} min ago", seconds / 60),
-        seconds => format!("{} h ago", seconds / 3_600),
-    }
+    format!("{} ago", output::span(now.since(at)))
 }
