@@ -3,7 +3,7 @@
 //!
 //! Read first: [`plan`] (what the seed says), [`faults`] (how that is done to the [`cluster`]), [`lanes`] (jobs of [`load`],
 //! each seen through to its end and compared with its undisturbed run), [`checks`] (what must hold at the end). [`isolation`]
-//! is why nothing of a run stays.
+//! is why nothing of a run stays. A [`soak`] is the same without faults, for what the processes take.
 
 mod checks;
 mod cluster;
@@ -16,6 +16,7 @@ mod network;
 mod plan;
 mod process;
 mod random;
+mod soak;
 mod source;
 mod storm;
 
@@ -40,15 +41,31 @@ pub(crate) struct Options {
     /// How long faults fire; the undisturbed jobs before and the checks after come on top
     #[arg(long, default_value_t = 2.0)]
     minutes: f64,
-    /// The seed: the same faults in the same order, and the same jobs
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Go on until so many faults have fired, whatever the minutes
     #[arg(long)]
     faults: Option<usize>,
     /// Only faults of these kinds
     #[arg(long, value_delimiter = ',')]
     only: Vec<FaultKind>,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SoakOptions {
+    /// How long jobs run; the undisturbed ones before and the checks after come on top
+    #[arg(long, default_value_t = 30.0)]
+    minutes: f64,
+    #[command(flatten)]
+    setting: Setting,
+}
+
+/// The cluster and its load.
+#[derive(Debug, Args)]
+struct Setting {
+    /// The seed: the same faults in the same order, and the same jobs
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
     /// Folder of swath and swath-worker [default: those of the target folder, release before debug]
     #[arg(long)]
     bin: Option<PathBuf>,
@@ -75,14 +92,42 @@ pub(crate) struct Options {
 /// Exit code of a run that somebody interrupted.
 const INTERRUPTED: u8 = 130;
 
+/// Runs jobs under faults.
 pub(crate) fn run(options: &Options) -> Result<ExitCode> {
-    let binaries = binaries(options.bin.as_deref())?;
+    let until = match options.faults {
+        Some(count) => storm::Until::Fired(count),
+        None => storm::Until::Passed(minutes(options.minutes)?),
+    };
+    on_cluster(&options.setting, |run| {
+        let kinds = kinds(&options.only, run.cluster.network.is_some());
+        let plan = FaultPlan::new(options.setting.seed, &kinds);
+        run.with_jobs(|field, journal| storm::run(field, &plan, until, journal))
+            .map(|faults| storm::report(&faults))
+    })
+}
+
+/// Runs jobs in peace and watches what the processes take.
+pub(crate) fn soak(options: &SoakOptions) -> Result<ExitCode> {
+    let time = minutes(options.minutes)?;
+    on_cluster(&options.setting, |run| {
+        run.with_jobs(|field, journal| soak::run(field, time, journal))
+            .map(|taken| soak::report(&taken))
+    })
+}
+
+/// Starts a cluster, runs something on it, and sees what is left; nothing of it stays but logs where something was wrong.
+fn on_cluster(
+    setting: &Setting,
+    work: impl FnOnce(&mut Run<'_>) -> Result<Vec<String>>,
+) -> Result<ExitCode> {
+    let binaries = binaries(setting.bin.as_deref())?;
     let isolated = isolation::enter()?;
     let journal = Journal::start()?;
     let folder = tempfile::Builder::new()
         .prefix("swath-chaos-")
-        .tempdir_in(options.folder.clone().unwrap_or_else(std::env::temp_dir))?;
-    let went = whole(options, &journal, &binaries, folder.path(), isolated);
+        .tempdir_in(setting.folder.clone().unwrap_or_else(std::env::temp_dir))?;
+    let went = Run::start(setting, &journal, &binaries, folder.path(), isolated)
+        .and_then(|mut run| run.whole(work));
     if journal.is_interrupted() {
         return Ok(ExitCode::from(INTERRUPTED));
     }
@@ -97,53 +142,69 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     went.map(|_| ExitCode::FAILURE)
 }
 
-/// Runs all of it; false when something was wrong.
-fn whole(
-    options: &Options,
-    journal: &Journal,
-    binaries: &Path,
-    folder: &Path,
-    isolated: bool,
-) -> Result<bool> {
-    println!("binaries: {}; seed {}", binaries.display(), options.seed);
-    let kinds = kinds(&options.only, isolated);
-    let sizes = load::Sizes {
-        cells: options.cells,
-        rows: options.rows,
-        tasks: options.tasks,
-    };
-    let inputs = folder.join("inputs");
-    load::make(&Swath::new(binaries, ""), &inputs, sizes)?;
-    let network = isolated
-        .then(|| Network::make(options.workers))
-        .transpose()?;
-    let source = Source::start(&inputs, network.map_or(Ipv4Addr::LOCALHOST, |_| HUB))?;
-    let mut cluster = Cluster::start(binaries, folder, options.workers, network)?;
-    let load = load::kinds(&inputs, &source);
-    let lanes = Lanes::new(&cluster.swath, load, options.seed, folder)?;
-    lanes.make_references(journal)?;
-    let until = match options.faults {
-        Some(count) => storm::Until::Fired(count),
-        None => storm::Until::Passed(Duration::try_from_secs_f64(options.minutes * 60.0)?),
-    };
-    let plan = FaultPlan::new(options.seed, &kinds);
-    let faults = std::thread::scope(|scope| {
-        for _ in 0..options.jobs {
-            scope.spawn(|| lanes.run(journal));
-        }
-        let faults = storm::run(
-            Field::new(&mut cluster, &lanes, &source),
-            &plan,
-            until,
+/// A cluster, its load, and a voice.
+struct Run<'a> {
+    journal: &'a Journal,
+    cluster: Cluster,
+    source: Source,
+    lanes: Lanes,
+    jobs: usize,
+}
+
+impl<'a> Run<'a> {
+    fn start(
+        setting: &Setting,
+        journal: &'a Journal,
+        binaries: &Path,
+        folder: &Path,
+        isolated: bool,
+    ) -> Result<Self> {
+        println!("binaries: {}; seed {}", binaries.display(), setting.seed);
+        let sizes = load::Sizes {
+            cells: setting.cells,
+            rows: setting.rows,
+            tasks: setting.tasks,
+        };
+        let inputs = folder.join("inputs");
+        load::make(&Swath::new(binaries, ""), &inputs, sizes)?;
+        let network = isolated
+            .then(|| Network::make(setting.workers))
+            .transpose()?;
+        let source = Source::start(&inputs, network.map_or(Ipv4Addr::LOCALHOST, |_| HUB))?;
+        let cluster = Cluster::start(binaries, folder, setting.workers, network)?;
+        let load = load::kinds(&inputs, &source);
+        let lanes = Lanes::new(&cluster.swath, load, setting.seed, folder)?;
+        lanes.make_references(journal)?;
+        Ok(Self {
             journal,
-        );
-        // Also after an error.
-        lanes.close();
-        faults
-    })?;
-    let leftovers = checks::leftovers(&mut cluster, &lanes, journal)?;
-    journal.check_interrupt()?;
-    Ok(report(&lanes, &faults, &leftovers))
+            cluster,
+            source,
+            lanes,
+            jobs: setting.jobs,
+        })
+    }
+
+    /// Does the work, then the checks; false when something was wrong.
+    fn whole(&mut self, work: impl FnOnce(&mut Self) -> Result<Vec<String>>) -> Result<bool> {
+        let wrong = work(self)?;
+        let leftovers = checks::leftovers(&mut self.cluster, &self.lanes, self.journal)?;
+        self.journal.check_interrupt()?;
+        Ok(report(&self.lanes, wrong, &leftovers))
+    }
+
+    /// Does something while jobs run.
+    fn with_jobs<T>(&mut self, work: impl FnOnce(Field<'_>, &Journal) -> Result<T>) -> Result<T> {
+        let (lanes, journal) = (&self.lanes, self.journal);
+        std::thread::scope(|scope| {
+            for _ in 0..self.jobs {
+                scope.spawn(|| lanes.run(journal));
+            }
+            let done = work(Field::new(&mut self.cluster, lanes, &self.source), journal);
+            // Also after an error.
+            lanes.close();
+            done
+        })
+    }
 }
 
 /// Returns the kinds of faults that are wanted and can be made here, and says which cannot.
@@ -164,28 +225,9 @@ fn kinds(only: &[FaultKind], isolated: bool) -> Vec<FaultKind> {
     kinds
 }
 
-/// Writes the table of a run; true when all is well.
-fn report(lanes: &Lanes, faults: &[storm::Tally], leftovers: &[(&str, u64)]) -> bool {
-    let mut wrong = lanes.violations();
-    println!("\n{:<22} {:>6} {:>8}", "fault", "fired", "not");
-    for tally in faults {
-        println!(
-            "{:<22} {:>6} {:>8}",
-            tally.kind.name(),
-            tally.fired,
-            tally.missed
-        );
-        match (tally.fired, tally.missed) {
-            (0, 0) => println!("  no turn yet: a longer run has it"),
-            // It may be chance that nobody noticed a short one.
-            (0, 1) => println!("  not fired at its only turn: nothing is shown about it"),
-            (0, _) => wrong.push(format!("{} never fired", tally.kind.name())),
-            _ => {}
-        }
-    }
-    let fired: usize = faults.iter().map(|tally| tally.fired).sum();
-    let missed: usize = faults.iter().map(|tally| tally.missed).sum();
-    println!("{:<22} {fired:>6} {missed:>8}", "all");
+/// Writes what became of the jobs and what is left; true when all is well.
+fn report(lanes: &Lanes, mut wrong: Vec<String>, leftovers: &[(&str, u64)]) -> bool {
+    wrong.extend(lanes.violations());
     println!(
         "\n{:<22} {:>6} {:>10} {:>10} {:>7} {:>8} {:>8}",
         "jobs", "ended", "longest", "cancelled", "failed", "charged", "repeated"
@@ -213,11 +255,13 @@ fn report(lanes: &Lanes, faults: &[storm::Tally], leftovers: &[(&str, u64)]) -> 
         println!("WRONG  {text}");
     }
     if wrong.is_empty() {
-        println!(
-            "{fired} faults fired; every job ended with the bytes of its undisturbed run, nothing is left"
-        );
+        println!("every job ended with the bytes of its undisturbed run, nothing is left");
     }
     wrong.is_empty()
+}
+
+fn minutes(minutes: f64) -> Result<Duration> {
+    Duration::try_from_secs_f64(minutes * 60.0).context("so many minutes cannot be")
 }
 
 fn at_least_three(text: &str) -> Result<usize> {

@@ -163,3 +163,28 @@ impl Storm<'_> {
         Ok(())
     }
 }
+
+/// Writes the table of faults; returns what was wrong.
+pub(super) fn report(faults: &[Tally]) -> Vec<String> {
+    let mut wrong = Vec::new();
+    println!("\n{:<22} {:>6} {:>8}", "fault", "fired", "not");
+    for tally in faults {
+        println!(
+            "{:<22} {:>6} {:>8}",
+            tally.kind.name(),
+            tally.fired,
+            tally.missed
+        );
+        match (tally.fired, tally.missed) {
+            (0, 0) => println!("  no turn yet: a longer run has it"),
+            // It may be chance that nobody noticed a short one.
+            (0, 1) => println!("  not fired at its only turn: nothing is shown about it"),
+            (0, _) => wrong.push(format!("{} never fired", tally.kind.name())),
+            _ => {}
+        }
+    }
+    let fired: usize = faults.iter().map(|tally| tally.fired).sum();
+    let missed: usize = faults.iter().map(|tally| tally.missed).sum();
+    println!("{:<22} {fired:>6} {missed:>8}", "all");
+    wrong
+}
