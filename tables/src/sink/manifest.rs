@@ -25,6 +25,16 @@ pub fn part_name(index: usize, format: &OutputFormat) -> String {
     format!("part-{index:05}.{}", format.extension())
 }
 
+/// Tells whether a file is named as [`part_name`] names a part.
+#[must_use]
+pub fn is_part(name: &str) -> bool {
+    let number = name
+        .strip_prefix("part-")
+        .and_then(|rest| rest.split_once('.'));
+    number
+        .is_some_and(|(number, _)| number.len() >= 5 && number.bytes().all(|b| b.is_ascii_digit()))
+}
+
 /// Returns the text of `_SUCCESS`: a JSON object of parts, rows, bytes and columns.
 #[must_use]
 pub fn manifest(parts: &[PartFile], format: &OutputFormat, schema: &Schema) -> String {

@@ -26,5 +26,5 @@ pub use assemble::{Assembled, FileAssembler};
 pub use error::Error;
 pub use footer::PartFooter;
 pub use format::{Compression, OutputFormat};
-pub use manifest::{PartFile, SUCCESS, manifest, part_name};
+pub use manifest::{PartFile, SUCCESS, is_part, manifest, part_name};
 pub use part::{PartEncoder, TakeBytes};

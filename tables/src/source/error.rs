@@ -19,6 +19,14 @@ pub enum Error {
         /// The pattern or folder.
         pattern: String,
     },
+    /// A folder of a bucket without the manifest that its job writes last.
+    #[error(
+        "{path} has parts and no _SUCCESS: the job that writes it has not ended, or died while it did; wait, run that job again, or name the parts with a pattern ({path}/part-*) to read what is there"
+    )]
+    Unfinished {
+        /// The folder.
+        path: String,
+    },
     /// A table without paths.
     #[error("the table has no paths; name a file, a folder or a pattern")]
     NoPaths,
@@ -169,6 +177,7 @@ impl Error {
             ),
             Self::NotFound { .. }
             | Self::NoMatch { .. }
+            | Self::Unfinished { .. }
             | Self::NoPaths
             | Self::Pattern { .. }
             | Self::Url { .. }

@@ -5,6 +5,7 @@
 //! - A folder stands for all files below it. Names that begin with `_` or `.` are left out there, and by patterns
 //!   whose own last part does not begin so: `_SUCCESS`, `_metadata`, temporary files.
 //! - Folders named `name=value` at or below a given folder, or from the first wildcard of a pattern on, are columns.
+//! - A folder of a bucket that has Swath's parts and no `_SUCCESS` is refused: its objects appear one after the other.
 //! - Files come in the order of their paths, each once; the rows of a table are in this order.
 
 use std::path::{Component, Path as FsPath, PathBuf};
@@ -17,6 +18,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use url::Url;
 
 use super::{Error, SourceContext};
+use crate::sink::{SUCCESS, is_part};
 
 /// A file of a table.
 #[derive(Debug, Clone)]
@@ -291,9 +293,17 @@ async fn bucket(path: &str, context: &SourceContext) -> Result<Vec<Found>, Error
         .await
         .map_err(|source| fetch_failed(path, source))?;
     metas.sort_by(|a, b| a.location.cmp(&b.location));
-    let kept = metas.into_iter().filter_map(|meta| {
+    let below = |meta: &ObjectMeta| {
         let below = meta.location.as_ref().strip_prefix(root.as_ref())?;
-        let below = below.trim_start_matches('/').to_owned();
+        Some(below.trim_start_matches('/').to_owned())
+    };
+    if matches.is_none() && is_unfinished(&metas.iter().filter_map(below).collect::<Vec<_>>()) {
+        return Err(Error::Unfinished {
+            path: path.trim_end_matches('/').to_owned(),
+        });
+    }
+    let kept = metas.into_iter().filter_map(|meta| {
+        let below = below(&meta)?;
         let kept = match &matches {
             Some(matches) => matches(&below),
             None => !is_hidden(&below),
@@ -301,6 +311,11 @@ async fn bucket(path: &str, context: &SourceContext) -> Result<Vec<Found>, Error
         (kept && meta.size > 0).then(|| found(meta, &below))
     });
     some(kept.collect(), path)
+}
+
+/// Tells whether the objects of a folder are parts that some job wrote, without the manifest that comes last.
+fn is_unfinished(names: &[String]) -> bool {
+    names.iter().any(|name| is_part(name)) && !names.iter().any(|name| name == SUCCESS)
 }
 
 fn store(

@@ -292,6 +292,26 @@ async fn objects_of_a_bucket_are_found_and_read() {
             .rows(),
         3
     );
+    // A folder whose job has not ended: parts of it are there.
+    let part = root.join("tables/partitioned_hive/foo=bar/part.0.parquet");
+    let key = |name: &str| format!("out/{name}");
+    let url = PutObject::new(&bucket, Some(&credentials), &key("part-00000.parquet")).sign(hour);
+    put(url, std::fs::read(part).unwrap()).await;
+    let folder = ["s3://b.x/out/".to_owned()];
+    let statement = "SELECT one FROM t";
+    let error = read(&folder, None, statement, 2, &sources).await;
+    let text = error.map(|read| read.plan).unwrap_err().0;
+    assert!(
+        text.contains("s3://b.x/out has parts and no _SUCCESS"),
+        "{text}"
+    );
+    let parts = ["s3://b.x/out/part-*".to_owned()];
+    let there = read(&parts, None, statement, 2, &sources).await.unwrap();
+    assert_eq!(there.rows(), 3);
+    let url = PutObject::new(&bucket, Some(&credentials), &key("_SUCCESS")).sign(hour);
+    put(url, b"{}".to_vec()).await;
+    let whole = read(&folder, None, statement, 2, &sources).await.unwrap();
+    assert_eq!(whole.rows(), 3);
     for path in ["s3://b.x/none/*.parquet", "s3://none/x.parquet"] {
         assert!(
             read(&[path.to_owned()], None, "SELECT 1", 2, &sources)
