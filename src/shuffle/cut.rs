@@ -63,30 +63,50 @@ pub(super) fn cut(
     Ok(parts)
 }
 
+/// Stretches of rows that are sorted side by side: counting a row waits for the one before it in its stretch, if of the same partition.
+const STRETCHES: usize = 4;
+
 /// Sorts the numbers of rows by their partitions, stably; returns them, and where each partition ends among them.
 fn sort(ids: &[u32], partitions: u32) -> Result<(Vec<u32>, Vec<usize>), Error> {
-    let count = u32::try_from(ids.len()).map_err(|_| Error::TooManyRows { rows: ids.len() })?;
-    let mut next = vec![0_usize; partitions as usize];
-    for id in ids {
-        if let Some(next) = next.get_mut(*id as usize) {
-            *next += 1;
+    u32::try_from(ids.len()).map_err(|_| Error::TooManyRows { rows: ids.len() })?;
+    let length = ids.len().div_ceil(STRETCHES);
+    let mut stretches = ids.chunks(length.max(1));
+    let stretches = [(); STRETCHES].map(|()| stretches.next().unwrap_or_default());
+    // Of each partition the rows of each stretch, then where the next of them goes.
+    let mut next = vec![[0_u32; STRETCHES]; partitions as usize];
+    for at in 0..length {
+        for (stretch, ids) in stretches.iter().enumerate() {
+            if let Some(next) = counter(&mut next, ids.get(at), stretch) {
+                *next += 1;
+            }
         }
     }
     let mut start = 0;
-    for next in &mut next {
+    for next in next.as_flattened_mut() {
         start += std::mem::replace(next, start);
     }
     let mut rows = vec![0; ids.len()];
-    for (row, id) in (0..count).zip(ids) {
-        if let Some(next) = next.get_mut(*id as usize) {
-            if let Some(slot) = rows.get_mut(*next) {
-                *slot = row;
+    for at in 0..length {
+        for (stretch, ids) in stretches.iter().enumerate() {
+            if let Some(next) = counter(&mut next, ids.get(at), stretch) {
+                if let Some(slot) = rows.get_mut(*next as usize) {
+                    *slot = (stretch * length + at) as u32;
+                }
+                *next += 1;
             }
-            *next += 1;
         }
     }
-    // Each now stands where its partition ends.
-    Ok((rows, next))
+    // Each now stands where the rows of its stretch end: those of the last are the last of the partition.
+    let ends = next.iter().map(|[.., end]| *end as usize).collect();
+    Ok((rows, ends))
+}
+
+fn counter<'a>(
+    next: &'a mut [[u32; STRETCHES]],
+    id: Option<&u32>,
+    stretch: usize,
+) -> Option<&'a mut u32> {
+    next.get_mut(*id? as usize)?.get_mut(stretch)
 }
 
 /// Copies a partition's rows, which are in ascending order, or slices them out where they lie together.

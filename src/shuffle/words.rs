@@ -26,7 +26,14 @@ pub(super) fn take_words<T: ByteArrayType>(
     let ends = ends(offsets, rows.values()).ok_or_else(too_long)?;
     let end = ends.last().map_or(0, |end| end.as_usize());
     let mut copies = vec![0; end + CHUNK];
-    copy(words.value_data(), offsets, rows.values(), &mut copies).ok_or_else(too_long)?;
+    copy(
+        words.value_data(),
+        offsets,
+        rows.values(),
+        &ends,
+        &mut copies,
+    )
+    .ok_or_else(too_long)?;
     copies.truncate(end);
     let nulls = words
         .nulls()
@@ -40,39 +47,35 @@ pub(super) fn take_words<T: ByteArrayType>(
 
 /// Returns where the copy of each row's string ends, a 0 before the first.
 fn ends<O: OffsetSizeTrait>(offsets: &[O], rows: &[u32]) -> Option<Vec<O>> {
-    let mut ends = Vec::with_capacity(rows.len() + 1);
+    let mut ends = vec![O::zero(); rows.len() + 1];
     let mut end = 0;
-    ends.push(O::zero());
-    for row in rows {
-        end += span(offsets, *row)?.1;
-        ends.push(O::from_usize(end)?);
+    for (row, slot) in rows.iter().zip(ends.iter_mut().skip(1)) {
+        let &[from, to] = offsets.get(*row as usize..)?.first_chunk()?;
+        end += to.as_usize().checked_sub(from.as_usize())?;
+        *slot = O::from_usize(end)?;
     }
     Some(ends)
-}
-
-/// Returns where the string of a row begins, and its length.
-fn span<O: OffsetSizeTrait>(offsets: &[O], row: u32) -> Option<(usize, usize)> {
-    let &[from, to] = offsets.get(row as usize..)?.first_chunk()?;
-    let (from, to) = (from.as_usize(), to.as_usize());
-    Some((from, to.checked_sub(from)?))
 }
 
 fn copy<O: OffsetSizeTrait>(
     words: &[u8],
     offsets: &[O],
     rows: &[u32],
+    ends: &[O],
     copies: &mut [u8],
 ) -> Option<()> {
-    let mut at = 0;
-    for row in rows {
-        let (from, length) = span(offsets, *row)?;
-        let to = copies.get_mut(at..)?;
-        let word = words.get(from..)?;
-        match (word.first_chunk::<CHUNK>(), to.first_chunk_mut::<CHUNK>()) {
-            (Some(word), Some(to)) if length <= CHUNK => *to = *word,
-            _ => to.get_mut(..length)?.copy_from_slice(word.get(..length)?),
+    for (row, copy) in rows.iter().zip(ends.windows(2)) {
+        let &[at, end] = copy.first_chunk()?;
+        let length = end.as_usize() - at.as_usize();
+        let word = words.get(offsets.get(*row as usize)?.as_usize()..)?;
+        let to = copies.get_mut(at.as_usize()..)?;
+        if let (Some(word), Some(to)) = (word.first_chunk::<CHUNK>(), to.first_chunk_mut()) {
+            *to = *word;
+            if length <= CHUNK {
+                continue;
+            }
         }
-        at += length;
+        to.get_mut(..length)?.copy_from_slice(word.get(..length)?);
     }
     Some(())
 }
