@@ -15,32 +15,48 @@ pub(super) struct Taps {
 
 #[derive(Debug, Clone)]
 struct Axis {
-    filter: fn(f64) -> f64,
+    filter: Filter,
     radius: i64,
     /// Distances are multiplied by this: below 1 the filter is wider than on the source's own grid.
     scale: f64,
     weights: Vec<f64>,
 }
 
+#[derive(Debug, Clone)]
+enum Filter {
+    /// What a cell weighs by its distance.
+    Each(fn(f64) -> f64),
+    /// Lanczos, of the cells up to a radius before and after the nearest.
+    Lanczos(Vec<Turn>),
+}
+
+/// An angle between two cells, in thirds of half turns a cell.
+#[derive(Debug, Clone)]
+struct Turn {
+    angle: f64,
+    sine: f64,
+    cosine: f64,
+}
+
 impl Taps {
     /// Makes the filter of a method, widened where the output is coarser than the source.
     pub(super) fn new(method: WarpMethod, scale: (f64, f64)) -> Self {
-        let (filter, radius): (fn(f64) -> f64, f64) = match method {
-            WarpMethod::Cubic => (cubic, 2.0),
-            WarpMethod::CubicSpline => (spline, 2.0),
-            WarpMethod::Lanczos => (lanczos, 3.0),
-            _ => (linear, 1.0),
-        };
-        let axis = |scale: f64| Axis {
-            filter,
+        let axis = |scale: f64| {
+            let scale = if scale < COARSER { scale } else { 1.0 };
             // A radius of a few cells, times at most the size of a source.
-            radius: if scale < COARSER {
-                (radius / scale).ceil() as i64
-            } else {
-                radius as i64
-            },
-            scale: if scale < COARSER { scale } else { 1.0 },
-            weights: Vec::new(),
+            let widened = |radius: f64| (radius / scale).ceil() as i64;
+            let (filter, radius) = match method {
+                WarpMethod::Cubic => (Filter::Each(cubic), widened(2.0)),
+                WarpMethod::CubicSpline => (Filter::Each(spline), widened(2.0)),
+                WarpMethod::Lanczos => (Filter::Lanczos(turns(widened(3.0), scale)), widened(3.0)),
+                _ => (Filter::Each(linear), widened(1.0)),
+            };
+            Axis {
+                filter,
+                radius,
+                scale,
+                weights: Vec::new(),
+            }
         };
         Self {
             across: axis(scale.0),
@@ -58,18 +74,17 @@ impl Taps {
         let (first_col, last_col) = self.across.weigh(x, view.width);
         let (first_row, _) = self.down.weigh(y, view.height);
         let count = usize::try_from(last_col - first_col).ok()?;
+        let across = self.across.weights.as_slice();
+        let whole: f64 = across.iter().sum();
         let (mut sum, mut total) = (0.0, 0.0);
         for (row, down) in (first_row..).zip(&self.down.weights) {
             let at = view.index(first_col, row);
             let cells = view.cells.get(at..at + count)?;
-            let across = self.across.weights.iter();
             let (mut line, mut weights) = (0.0, 0.0);
             match view.valid {
                 None => {
-                    for (cell, weight) in cells.iter().zip(across) {
-                        line += cell.get() * weight;
-                        weights += weight;
-                    }
+                    line = weighted(cells, across);
+                    weights = whole;
                 }
                 Some(valid) => {
                     let valid = valid.get(at..at + count)?;
@@ -88,6 +103,15 @@ impl Taps {
     }
 }
 
+#[inline(always)]
+fn weighted<T: Sample>(cells: &[T], weights: &[f64]) -> f64 {
+    let mut sum = 0.0;
+    for (cell, weight) in cells.iter().zip(weights) {
+        sum += cell.get() * weight;
+    }
+    sum
+}
+
 /// Below this scale filters are widened.
 pub(super) const COARSER: f64 = 0.95;
 
@@ -99,12 +123,42 @@ impl Axis {
         let first = (cell + 1 - self.radius).max(0);
         let end = (cell + self.radius + 1).min(size).max(first);
         self.weights.clear();
-        let filter = self.filter;
-        let scale = self.scale;
-        self.weights
-            .extend((first..end).map(|n| filter(((n - cell) as f64 - part) * scale)));
+        let cells = first..end;
+        match &self.filter {
+            Filter::Each(filter) => {
+                let weight = |n| filter(((n - cell) as f64 - part) * self.scale);
+                self.weights.extend(cells.map(weight));
+            }
+            Filter::Lanczos(turns) => {
+                // The nearest cell's own sine, which may be tiny, and from it those of all others, which are not.
+                let nearest = if part < 0.5 { cell } else { cell + 1 };
+                let angle = ((nearest - cell) as f64 - part) * self.scale * THIRD;
+                let (sine, cosine) = angle.sin_cos();
+                let weight = |turn: &Turn| {
+                    lanczos(angle + turn.angle, sine * turn.cosine + cosine * turn.sine)
+                };
+                // Not negative: none of them is farther from the nearest than the radius.
+                let skipped = (first - nearest + self.radius) as usize;
+                let turns = turns.iter().skip(skipped).take((end - first) as usize);
+                self.weights.extend(turns.map(weight));
+            }
+        }
         (first, end)
     }
+}
+
+/// Returns the turns from a cell to those around it.
+fn turns(radius: i64, scale: f64) -> Vec<Turn> {
+    let turn = |n: i64| {
+        let angle = n as f64 * scale * THIRD;
+        let (sine, cosine) = angle.sin_cos();
+        Turn {
+            angle,
+            sine,
+            cosine,
+        }
+    };
+    (-radius..=radius).map(turn).collect()
 }
 
 fn linear(distance: f64) -> f64 {
@@ -135,19 +189,21 @@ fn spline(distance: f64) -> f64 {
     }
 }
 
-fn lanczos(distance: f64) -> f64 {
-    if distance == 0.0 {
+/// A third of half a turn.
+const THIRD: f64 = std::f64::consts::FRAC_PI_3;
+
+/// Lanczos with a radius of three cells: sinc(3 a) sinc(a) of an angle, which is a distance in thirds of half turns.
+#[inline(always)]
+fn lanczos(angle: f64, sine: f64) -> f64 {
+    if angle == 0.0 {
         return 1.0;
     }
-    if distance.abs() >= 3.0 {
+    if angle.abs() >= std::f64::consts::PI {
         return 0.0;
     }
-    let a = std::f64::consts::PI * distance;
-    let third = a / 3.0;
-    // sin(3 t) from sin(t): one sine for both factors.
-    let sine = third.sin();
-    let triple = sine * (3.0 - 4.0 * sine * sine);
-    (triple * sine) / (a * third)
+    // sin(3 a) = sin(a) (3 - 4 sin(a)^2): one sine for both factors.
+    let sinc = sine / angle;
+    sinc * sinc * (1.0 - 4.0 / 3.0 * (sine * sine))
 }
 
 #[cfg(test)]
@@ -161,6 +217,7 @@ mod tests {
         assert!(
             (cubic(0.5) - 9.0 / 16.0).abs() < 1e-15 && (cubic(-1.5) + 1.0 / 16.0).abs() < 1e-15
         );
+        let lanczos = |distance: f64| lanczos(distance * THIRD, (distance * THIRD).sin());
         let pi = std::f64::consts::PI;
         let by_hand = (2.0 / pi) * ((pi / 6.0).sin() / (pi / 6.0));
         assert!((lanczos(0.5) - by_hand).abs() < 1e-15);
@@ -169,5 +226,44 @@ mod tests {
             [linear(1.5), spline(2.0), cubic(2.1), lanczos(3.0)],
             [0.0; 4]
         );
+    }
+
+    #[test]
+    fn steps_from_cell_to_cell_keep_to_the_filter() {
+        for scale in [1.0, 0.9, 0.25, 0.003] {
+            let Taps { mut across, .. } = Taps::new(WarpMethod::Lanczos, (scale, scale));
+            // The last cells but for a hair, and positions between, near the edges and far from them.
+            for place in [
+                0.0,
+                0.2,
+                0.5,
+                1.5 - 1e-13,
+                1.5 + 1e-16,
+                2.5 + 1e-12,
+                7.3,
+                5000.01,
+                9999.9,
+                10_000.0,
+            ] {
+                let (first, end) = across.weigh(place, 10_000);
+                assert_eq!(across.weights.len() as i64, end - first);
+                for (n, weight) in (first..end).zip(&across.weights) {
+                    // By the book: sinc(d) sinc(d / 3), each of its own sine.
+                    let distance =
+                        (n as f64 + 0.5 - place) * if scale < COARSER { scale } else { 1.0 };
+                    let sinc = |x: f64| if x == 0.0 { 1.0 } else { x.sin() / x };
+                    let pi = std::f64::consts::PI;
+                    let wanted = if distance.abs() < 3.0 {
+                        sinc(pi * distance) * sinc(pi * distance / 3.0)
+                    } else {
+                        0.0
+                    };
+                    assert!(
+                        (weight - wanted).abs() < 1e-12,
+                        "{scale} {place} {n}: {weight} {wanted}"
+                    );
+                }
+            }
+        }
     }
 }
