@@ -1,6 +1,6 @@
 //! Statistics of the cells under an output cell.
 
-use super::polygon::shared_area;
+use super::polygon::shared_areas;
 use super::view::{SLACK, Sample, View};
 use crate::spec::WarpMethod;
 
@@ -176,23 +176,22 @@ impl AreaMethod {
         );
         let rows = clip(bounds(&corners, |c| c.1), height);
         let (mut sum, mut found) = (0.0, false);
-        for row in rows.0..rows.1 {
-            for col in cols.0..cols.1 {
+        shared_areas(
+            &corners,
+            cols.0..cols.1,
+            rows.0..rows.1,
+            |col, row, area| {
                 let inside = if col < view.width {
                     col
                 } else {
                     col - view.width
                 };
-                let Some(value) = view.value(inside, row) else {
-                    continue;
-                };
-                let share = shared_area(&corners, (col as f64, row as f64));
-                if share > 0.0 {
-                    sum += value * share;
+                if let Some(value) = view.value(inside, row) {
+                    sum += value * area;
                     found = true;
                 }
-            }
-        }
+            },
+        );
         found.then_some(sum)
     }
 }
