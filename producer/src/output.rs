@@ -80,6 +80,9 @@ pub(crate) struct JobDocument {
     #[serde(skip_serializing_if = "Option::is_none")]
     start_at_us: Option<i64>,
     finished_at_us: Option<i64>,
+    /// Why the last try to plan the job failed, while it waits for the next one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan_failure: Option<String>,
     /// How often the job was retried.
     retries: u32,
     stages: Vec<StageDocument>,
@@ -134,6 +137,7 @@ impl From<&JobProgress> for JobDocument {
             start_at_us: job.progress.start_at.map(|at| at.0),
             submitted_at_us: job.progress.submitted_at.map(|at| at.0),
             finished_at_us: job.progress.finished_at.map(|at| at.0),
+            plan_failure: job.progress.plan_failure.as_ref().map(ToString::to_string),
             retries: job.progress.retries,
             stages: job.progress.stages.iter().map(stage).collect(),
             error,

@@ -162,6 +162,9 @@ impl View {
             None => progress.progress.state.name(),
         };
         let rate = done as f64 / self.elapsed(progress).as_secs_f64().max(1e-3);
+        if progress.progress.plan_failure.is_some() {
+            return format!("the job {}", progress.sentence());
+        }
         let mut line = format!("{stage}, {} running", self.running);
         if retried > 0 {
             line.push_str(&format!(", {retried} retried"));
@@ -268,7 +271,7 @@ pub(crate) fn print(progress: &JobProgress, as_json: bool) {
         &["STAGE", "DONE", "QUEUED", "RETRIED", "FAILED RUNS", "DEAD"],
         &rows,
     );
-    if progress.is_complete() {
+    if progress.is_complete() || progress.progress.plan_failure.is_some() {
         println!("The job {}.", progress.sentence());
     } else if let Some(wait) = wait(progress) {
         println!("The job begins in {}.", crate::output::span(wait));

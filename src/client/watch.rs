@@ -63,10 +63,11 @@ impl JobProgress {
         match &self.outcome {
             None => {
                 let (done, all) = self.tasks();
-                format!(
-                    "is {} ({done} of {all} tasks done)",
-                    self.progress.state.name()
-                )
+                let state = self.progress.state.name();
+                match &self.progress.plan_failure {
+                    Some(failure) => format!("waits to be planned again: {failure}"),
+                    None => format!("is {state} ({done} of {all} tasks done)"),
+                }
             }
             Some(Outcome::Succeeded) => "succeeded".to_owned(),
             Some(Outcome::Cancelled) => "was cancelled".to_owned(),

@@ -1,14 +1,17 @@
 //! Drives one job: tail → apply → carry out.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
+use tokio::task::JoinError;
 use tokio::time::Instant;
-use tracing::{debug, info, warn};
+use tokio_util::task::AbortOnDropHandle;
+use tracing::{Instrument, debug, info, warn};
 
 use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
@@ -79,7 +82,7 @@ pub(crate) async fn drive(
     let mut log: LogStream = new.boxed();
     let mut looked = Instant::now();
     loop {
-        if driver.carry_out(&mut live).await? {
+        if driver.carry_out(&live).await? {
             return Ok(End::Finished);
         }
         let alive = live.borrow_and_update().clone();
@@ -93,6 +96,13 @@ pub(crate) async fn drive(
             return Ok(End::NoSuchJob);
         }
         driver.report_stragglers(&alive).await?;
+        let planning = driver.planning.as_mut();
+        let planned = async {
+            match planning {
+                Some(planning) => planning.await,
+                None => std::future::pending().await,
+            }
+        };
         let alarm = driver.alarms.first_key_value().map(|(at, _)| *at);
         let asleep = async {
             match alarm {
@@ -106,6 +116,10 @@ pub(crate) async fn drive(
                 driver.apply_ready(&mut log)?;
             }
             () = asleep => driver.ring(),
+            planned = planned => {
+                driver.planning = None;
+                driver.record_plan(planned).await?;
+            }
             changed = live.changed() => if changed.is_err() {
                 // The service is going down; its select ends this future.
                 std::future::pending::<()>().await;
@@ -114,8 +128,12 @@ pub(crate) async fn drive(
     }
 }
 
-/// Returns what tables are planned for; at the start of a process it may take a moment to know.
-async fn capacity(live: &mut watch::Receiver<LiveWorkers>) -> Capacity {
+/// Returns what a job is planned for; for tables, at the start of a process, it may take a moment to know.
+async fn capacity(spec: &JobSpec, mut live: watch::Receiver<LiveWorkers>) -> Capacity {
+    match spec.operation.output_kind() {
+        OutputKind::Table => {}
+        OutputKind::Raster | OutputKind::Nothing => return Capacity::default(),
+    }
     let known = live.wait_for(|live| live.slots > 0);
     match tokio::time::timeout(SLOTS_WAIT, known).await {
         Ok(Ok(live)) => Capacity {
@@ -126,12 +144,24 @@ async fn capacity(live: &mut watch::Receiver<LiveWorkers>) -> Capacity {
     }
 }
 
+fn panicked() -> Failure {
+    Failure {
+        class: FailureClass::Panic,
+        code: "panic".to_owned(),
+        message: "the planner panicked; that is a bug: report it".to_owned(),
+    }
+}
+
 /// What waits for a moment.
 #[derive(Debug, Clone, Copy)]
 enum Alarm {
+    Plan(Attempt),
     Publish(TaskId, Attempt),
     Deadline,
 }
+
+/// A try to plan, which ends when it is dropped.
+type Planning = AbortOnDropHandle<(Attempt, Result<Plan, Failure>)>;
 
 struct Driver<'a> {
     job: &'a JobId,
@@ -146,6 +176,9 @@ struct Driver<'a> {
     alarms: BTreeMap<Instant, Vec<Alarm>>,
     due: Vec<(TaskId, Attempt)>,
     deadline_rang: bool,
+    /// The try to plan whose moment has come.
+    plan_due: Option<Attempt>,
+    planning: Option<Planning>,
     /// When the last record was recorded, by the broker's clock, and when it was seen, by ours.
     last: Option<(Timestamp, Instant)>,
     slots_told: u32,
@@ -177,6 +210,8 @@ impl<'a> Driver<'a> {
             alarms: BTreeMap::new(),
             due: Vec::new(),
             deadline_rang: false,
+            plan_due: None,
+            planning: None,
             last: None,
             slots_told: 0,
             lost_told: BTreeSet::new(),
@@ -205,7 +240,7 @@ impl<'a> Driver<'a> {
     /// Applies the records that are there already, so that their commands go out together.
     fn apply_ready(&mut self, log: &mut LogStream) -> Result<(), Error> {
         for _ in 0..RECORDS_AT_ONCE {
-            match futures::FutureExt::now_or_never(log.next()) {
+            match log.next().now_or_never() {
                 Some(record) => self.apply(&record.ok_or(Error::LogEnded)??),
                 None => break,
             }
@@ -220,23 +255,31 @@ impl<'a> Driver<'a> {
                 break;
             }
             for alarm in entry.remove() {
-                match alarm {
-                    Alarm::Publish(task, attempt) => self.due.push((task, attempt)),
-                    Alarm::Deadline => self.deadline_rang = true,
-                }
+                self.rang(alarm);
             }
         }
     }
 
+    fn rang(&mut self, alarm: Alarm) {
+        match alarm {
+            Alarm::Plan(attempt) => self.plan_due = Some(attempt),
+            Alarm::Publish(task, attempt) => self.due.push((task, attempt)),
+            Alarm::Deadline => self.deadline_rang = true,
+        }
+    }
+
     /// Carries out all commands; returns whether the job is over.
-    async fn carry_out(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<bool, Error> {
+    async fn carry_out(&mut self, live: &watch::Receiver<LiveWorkers>) -> Result<bool, Error> {
         let mut over = false;
         let mut finish = None;
         let mut bury = Vec::new();
         let mut again = Vec::new();
         for command in std::mem::take(&mut self.commands) {
             match command {
-                Command::Plan => self.make_plan(live).await?,
+                Command::Plan {
+                    attempt,
+                    not_before,
+                } => self.at(not_before, Alarm::Plan(attempt)),
                 Command::Publish {
                     task,
                     attempt,
@@ -281,6 +324,7 @@ impl<'a> Driver<'a> {
             self.append("deadline", Event::DeadlineReached { life })
                 .await?;
         }
+        self.plan_if_due(live).await?;
         self.publish_due().await?;
         self.publish_again(again).await?;
         Ok(false)
@@ -293,10 +337,10 @@ impl<'a> Driver<'a> {
             .last
             .unwrap_or_else(|| (Timestamp::from_system(SystemTime::now()), Instant::now()));
         let wait = moment.since(from);
-        match (wait, alarm) {
-            (Duration::ZERO, Alarm::Publish(task, attempt)) => self.due.push((task, attempt)),
-            (Duration::ZERO, Alarm::Deadline) => self.deadline_rang = true,
-            (wait, alarm) => self.alarms.entry(base + wait).or_default().push(alarm),
+        if wait.is_zero() {
+            self.rang(alarm);
+        } else {
+            self.alarms.entry(base + wait).or_default().push(alarm);
         }
     }
 
@@ -377,37 +421,67 @@ impl<'a> Driver<'a> {
         })
     }
 
-    async fn make_plan(&mut self, live: &mut watch::Receiver<LiveWorkers>) -> Result<(), Error> {
-        let planned = match self.spec().await {
-            Ok(spec) => {
-                let capacity = match spec.operation.output_kind() {
-                    OutputKind::Table => capacity(live).await,
-                    OutputKind::Raster | OutputKind::Nothing => Capacity::default(),
-                };
-                plan::make_plan(&spec, self.sources, self.tables, capacity).await
-            }
+    /// Begins the try to plan whose moment has come, in a task of its own: the job's end is heard meanwhile, and drops it.
+    async fn plan_if_due(&mut self, live: &watch::Receiver<LiveWorkers>) -> Result<(), Error> {
+        if !self.machine.wants_plan() {
+            (self.plan_due, self.planning) = (None, None);
+        }
+        if self.planning.is_some() {
+            return Ok(());
+        }
+        let Some(attempt) = self.plan_due.take() else {
+            return Ok(());
+        };
+        let spec = match self.spec().await {
+            Ok(spec) => spec,
             // No coordinator can read it: the job ends here, instead of going round for ever.
             Err(error @ (Error::Wire(wire::Error::Decode { .. }) | Error::BlobMissing { .. })) => {
-                Err(Failure::of(FailureClass::Fatal, "spec-unreadable", &error))
+                let failure = Failure::of(FailureClass::Fatal, "spec-unreadable", &error);
+                return self.record_plan_failure(attempt, failure).await;
             }
             Err(error) => return Err(error),
         };
-        let event = match planned {
-            Ok(mut plan) => {
-                publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
-                let stages = plan.shapes();
-                let bytes = wire::encode(&plan)?;
-                let name = format!("plan-{:016x}", hash_key(&bytes));
-                let plan = publish::place(self.job, &**self.broker, &name, bytes).await?;
-                Event::Planned { stages, plan }
-            }
-            Err(failure) => {
-                info!(reason = failure.message, "the job cannot be planned");
-                let life = self.machine.life();
-                Event::PlanFailed { life, failure }
-            }
+        let (sources, tables, live) = (self.sources.clone(), self.tables.clone(), live.clone());
+        let planning = async move {
+            let capacity = capacity(&spec, live).await;
+            let making = AssertUnwindSafe(plan::make_plan(&spec, &sources, &tables, capacity));
+            let made = making.catch_unwind().await;
+            (attempt, made.unwrap_or_else(|_| Err(panicked())))
         };
-        self.append("planned", event).await
+        let planning = tokio::spawn(planning.in_current_span());
+        self.planning = Some(AbortOnDropHandle::new(planning));
+        Ok(())
+    }
+
+    async fn record_plan(
+        &mut self,
+        tried: Result<(Attempt, Result<Plan, Failure>), JoinError>,
+    ) -> Result<(), Error> {
+        let (attempt, planned) = tried.map_err(|_| Error::Bug {
+            what: "a planning task that was stopped by nobody",
+        })?;
+        let mut plan = match planned {
+            Ok(plan) => plan,
+            Err(failure) => return self.record_plan_failure(attempt, failure).await,
+        };
+        publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
+        let stages = plan.shapes();
+        let bytes = wire::encode(&plan)?;
+        let name = format!("plan-{:016x}", hash_key(&bytes));
+        let plan = publish::place(self.job, &**self.broker, &name, bytes).await?;
+        self.append("planned", Event::Planned { stages, plan })
+            .await
+    }
+
+    async fn record_plan_failure(&self, attempt: Attempt, failure: Failure) -> Result<(), Error> {
+        info!(reason = failure.message, %attempt, "the job could not be planned");
+        let life = self.machine.life();
+        let event = Event::PlanFailed {
+            life,
+            attempt,
+            failure,
+        };
+        self.append(&format!("plan-failed.{attempt}"), event).await
     }
 
     async fn spec(&mut self) -> Result<Arc<JobSpec>, Error> {

@@ -7,8 +7,13 @@ use crate::time::Timestamp;
 /// An order of the machine to its shell.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Read the inputs' headers, plan, and append `Planned` or `PlanFailed`.
-    Plan,
+    /// Read the inputs' headers, not before a moment, plan, and append `Planned` or `PlanFailed`.
+    Plan {
+        /// Which try of this life.
+        attempt: Attempt,
+        /// The earliest moment.
+        not_before: Timestamp,
+    },
     /// Put a task on the queue, not before a moment (the past means now).
     Publish {
         /// The task.

@@ -107,10 +107,13 @@ pub enum Event {
         /// The encoded [`crate::plan::Plan`].
         plan: Payload,
     },
-    /// It cannot be planned.
+    /// A try to plan it failed: it is planned again after a wait when that may help, else it cannot be planned.
     PlanFailed {
         /// Which life of the job was to be planned.
         life: u32,
+        /// Which try of this life it was.
+        #[serde(default, skip_serializing_if = "is_first")]
+        attempt: Attempt,
         /// Why.
         failure: Failure,
     },
@@ -166,4 +169,8 @@ pub enum Event {
         /// The life that begins: the number of times the job was retried.
         life: u32,
     },
+}
+
+fn is_first(attempt: &Attempt) -> bool {
+    *attempt == Attempt::default()
 }

@@ -1,6 +1,7 @@
 //! What a person may know of a job at a glance.
 
 use super::event::Outcome;
+use super::failure::Failure;
 use crate::time::Timestamp;
 
 /// Where a job is in its life.
@@ -56,6 +57,8 @@ pub struct Progress {
     pub submitted_at: Option<Timestamp>,
     /// The moment before which it is not to begin.
     pub start_at: Option<Timestamp>,
+    /// Why the last try to plan it failed, while it waits for the next one.
+    pub plan_failure: Option<Failure>,
     /// When it was planned.
     pub planned_at: Option<Timestamp>,
     /// When its end was recorded.

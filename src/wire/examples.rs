@@ -115,6 +115,7 @@ fn log_entry() -> LogEntry {
         },
         Event::PlanFailed {
             life: 10,
+            attempt: Attempt(0),
             failure: failure(FailureClass::Fatal),
         },
         Event::Capacity { slots: 11 },

@@ -26,6 +26,8 @@ mod memory;
 #[cfg(test)]
 mod nats;
 #[cfg(test)]
+mod planning;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod retry;

@@ -16,7 +16,7 @@ use crate::shared::shared_data;
 
 /// What the server does wrong with one request.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Fault {
+pub(crate) enum Fault {
     None,
     Status(u16, Option<&'static str>),
     Reset,
@@ -28,8 +28,8 @@ enum Fault {
 }
 
 /// A server of one file, which does to each request what the next fault says.
-struct Server {
-    url: String,
+pub(crate) struct Server {
+    pub(crate) url: String,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     ranges: Arc<Mutex<Vec<Range<u64>>>>,
     task: tokio::task::JoinHandle<()>,
@@ -42,7 +42,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start(file: Vec<u8>) -> Self {
+    pub(crate) async fn start(file: Vec<u8>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}/scene.tif", listener.local_addr().unwrap());
         let faults: Arc<Mutex<VecDeque<Fault>>> = Arc::default();
@@ -63,15 +63,15 @@ impl Server {
         }
     }
 
-    fn will(&self, faults: impl IntoIterator<Item = Fault>) {
+    pub(crate) fn will(&self, faults: impl IntoIterator<Item = Fault>) {
         self.faults.lock().unwrap().extend(faults);
     }
 
-    fn faults_left(&self) -> usize {
+    pub(crate) fn faults_left(&self) -> usize {
         self.faults.lock().unwrap().len()
     }
 
-    fn take_ranges(&self) -> Vec<Range<u64>> {
+    pub(crate) fn take_ranges(&self) -> Vec<Range<u64>> {
         std::mem::take(&mut *self.ranges.lock().unwrap())
     }
 }

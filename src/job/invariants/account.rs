@@ -16,6 +16,8 @@ pub(in crate::job) struct Witness {
     pub(super) submitted_at: Option<Timestamp>,
     /// How often the job was retried.
     pub(super) life: u32,
+    /// How many tries to plan failed in this life, of those that were asked for and may be tried again.
+    pub(super) plan_failures: u32,
     pub(super) shapes: Vec<StageShape>,
     /// The standing winners, as the machine says.
     pub(super) winners: Winners,
@@ -57,6 +59,17 @@ impl Witness {
                     .iter()
                     .map(|s| vec![None; s.tasks as usize])
                     .collect();
+            }
+            Event::PlanFailed {
+                life,
+                attempt,
+                failure,
+            } if self.waits_for_plan(*life) && attempt.0 == self.plan_failures => {
+                let may_help = matches!(
+                    failure.class,
+                    FailureClass::Retry { .. } | FailureClass::Timeout | FailureClass::Panic
+                );
+                self.plan_failures += u32::from(may_help);
             }
             Event::Capacity { slots } if self.decided.is_none() => self.slots = *slots,
             // Who is lost after the decision is told again when the job is retried.
@@ -105,7 +118,13 @@ impl Witness {
         self.doubled.clear();
         self.charged.clear();
         self.dead.clear();
+        self.plan_failures = 0;
         Some(dropped)
+    }
+
+    pub(super) fn waits_for_plan(&self, life: u32) -> bool {
+        let submitted = self.submitted_at.is_some() && life == self.life;
+        submitted && self.shapes.is_empty() && self.decided.is_none()
     }
 
     pub(super) fn note_winners(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {

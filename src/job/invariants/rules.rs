@@ -23,6 +23,7 @@ impl Witness {
         }
         let settled_before = self.settled();
         let open_before = self.open();
+        let plan_failures_before = self.plan_failures;
         self.note(at, event, machine);
         let moved = matches!(
             event,
@@ -58,6 +59,7 @@ impl Witness {
         self.who_dies_is_buried(&dead_before, commands, machine)?;
         self.a_decision_is_justified(commands, charge)?;
         self.second_runs_are_right(event, commands, &doubled_before)?;
+        self.a_plan_is_asked_for_as_it_should(at, event, commands, plan_failures_before)?;
         if self.decided.is_some() {
             return Ok(());
         }
@@ -241,12 +243,14 @@ impl Witness {
         }
         let max_attempts = self.options.retry.max_attempts;
         let used_up = charge.filter(|(_, charged)| *charged >= max_attempts);
+        let plan_used_up = self.shapes.is_empty() && self.plan_failures >= max_attempts.max(1);
         let dead_end = !self.dead.is_empty() && self.at_rest();
         let Some(outcome) = finish else {
             let dead = |told: &TaskFailure| self.dead.contains(&told.task);
             let bounded = used_up.is_none_or(|(told, _)| dead(told));
-            hold("attempts are bounded", bounded, || {
-                format!("{used_up:?} of {max_attempts}, and the job goes on")
+            hold("attempts are bounded", bounded && !plan_used_up, || {
+                let plans = self.plan_failures;
+                format!("{used_up:?}, {plans} plans of {max_attempts}, and the job goes on")
             })?;
             hold("nothing waits for the dead", !dead_end, || {
                 format!("{:?} are dead, and the job goes on", self.dead)
@@ -265,8 +269,9 @@ impl Witness {
             Outcome::Cancelled => self.cancel_seen,
             Outcome::Failed { failure, .. } if failure.code == "deadline" => self.deadline_seen,
             Outcome::Failed { failure, .. } => match failure.class {
-                FailureClass::Retry { .. } => used_up.is_some(),
-                FailureClass::Timeout | FailureClass::Panic | FailureClass::Poison => dead_end,
+                FailureClass::Retry { .. } => used_up.is_some() || plan_used_up,
+                FailureClass::Timeout | FailureClass::Panic => dead_end || plan_used_up,
+                FailureClass::Poison => dead_end,
                 FailureClass::Fatal => true,
                 FailureClass::InputLost(_) | FailureClass::WorkerGone | FailureClass::Cancelled => {
                     return hold("only own failures are charged", false, || {
@@ -280,6 +285,53 @@ impl Witness {
         })
     }
 
+    /// A plan is asked for when a life begins without one, and once more after each failed try that may be tried again,
+    /// after the wait of a task that failed as often.
+    fn a_plan_is_asked_for_as_it_should(
+        &self,
+        at: Timestamp,
+        event: &Event,
+        commands: &[Command],
+        failures_before: u32,
+    ) -> Result<(), Violation> {
+        let asked = commands.iter().find_map(|command| match command {
+            Command::Plan {
+                attempt,
+                not_before,
+            } => Some((attempt.0, u64::try_from(not_before.0 - at.0).unwrap())),
+            _ => None,
+        });
+        let failures = self.plan_failures;
+        let failed = failures > failures_before;
+        let begins = matches!(event, Event::Submitted(_) | Event::Retried { .. });
+        let right = match asked {
+            None => !failed || self.decided.is_some(),
+            Some((attempt, wait)) if failed => {
+                let asked_ms = match event {
+                    Event::PlanFailed { failure, .. } => match failure.class {
+                        FailureClass::Retry { after_ms } => after_ms.unwrap_or(0),
+                        _ => 0,
+                    },
+                    _ => 0,
+                };
+                let (least, most) = self.wait_us(failures, asked_ms);
+                attempt == failures && (least..=most).contains(&wait)
+            }
+            Some(asked) => begins && self.shapes.is_empty() && asked == (0, 0),
+        };
+        hold("a plan is asked for as it should", right, || {
+            format!("{asked:?} after {failures} failures, the last {failed}: {event:?}")
+        })
+    }
+
+    /// The least and the most wait after so many failures, in microseconds.
+    fn wait_us(&self, failures: u32, asked_ms: u64) -> (u64, u64) {
+        let retry = self.options.retry;
+        let full_us = (retry.base_ms << (failures - 1)).min(retry.max_ms) * 1000;
+        let least = (full_us / 2).max(asked_ms * 1000);
+        (least, full_us.max(asked_ms * 1000))
+    }
+
     fn a_retry_waits_as_long_as_it_should(
         &self,
         at: Timestamp,
@@ -291,10 +343,7 @@ impl Witness {
             FailureClass::Retry { after_ms } => after_ms.unwrap_or(0),
             _ => 0,
         };
-        let retry = self.options.retry;
-        let full_us = (retry.base_ms << (charged - 1)).min(retry.max_ms) * 1000;
-        let least = (full_us / 2).max(asked_ms * 1000);
-        let most = full_us.max(asked_ms * 1000);
+        let (least, most) = self.wait_us(charged, asked_ms);
         for command in commands {
             let Command::Publish {
                 task, not_before, ..
@@ -414,6 +463,18 @@ impl Witness {
             "what is outstanding was asked and not answered",
             ours == theirs,
             || format!("asked {ours:?}, outstanding {theirs:?}"),
+        )?;
+        let plan = |command: &Command| match command {
+            Command::Plan { attempt, .. } => Some(attempt.0),
+            _ => None,
+        };
+        let theirs = machine.outstanding().iter().find_map(plan);
+        let wanted = self.waits_for_plan(self.life).then_some(self.plan_failures);
+        // A plan without a stage stands, and is the end.
+        hold(
+            "what is outstanding was asked and not answered",
+            theirs == wanted,
+            || format!("plan {wanted:?}, outstanding {theirs:?}"),
         )?;
         let again = |command: Command| match command {
             Command::PublishAgain { task, attempt } => Some((task, attempt)),

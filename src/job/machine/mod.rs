@@ -13,14 +13,15 @@ mod tests;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use super::backoff;
 use super::board::Board;
 use super::command::Command;
 use super::error::Error;
 use super::event::{Event, Outcome, Payload, StageShape, Submission};
-use super::failure::Failure;
+use super::failure::{Failure, FailureClass};
 use super::progress::{JobState, Progress};
 use super::shape;
-use crate::ids::{ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
+use crate::ids::{Attempt, ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
 use crate::time::Timestamp;
 
 /// Folds the log of one job.
@@ -38,6 +39,10 @@ pub struct JobMachine {
     slots: u32,
     /// Lives of workers that ended before there was a plan; each tells something only then.
     lost_before_plan: BTreeSet<(WorkerId, Incarnation)>,
+    /// The try to plan that is asked for in this life, and the moment before which it is not to begin.
+    plan_try: (Attempt, Timestamp),
+    /// Why the try before it failed.
+    plan_failure: Option<Failure>,
     planned_at: Option<Timestamp>,
     shapes: Vec<StageShape>,
     plan: Option<Payload>,
@@ -126,7 +131,14 @@ impl JobMachine {
                 None
             }
             Event::Planned { stages, plan } => self.planned(at, stages, plan),
-            Event::PlanFailed { life, failure } => self.plan_failed(*life, failure),
+            Event::PlanFailed {
+                life,
+                attempt,
+                failure,
+            } => {
+                let current = *life == self.life && *attempt == self.plan_try.0;
+                (current && self.wants_plan()).then(|| self.plan_failed(at, failure, commands))?
+            }
             Event::Capacity { slots } => {
                 self.slots = *slots;
                 if let Some(board) = &mut self.board {
@@ -193,7 +205,11 @@ impl JobMachine {
         self.finished_at = None;
         let mut commands: Vec<Command> = self.watch_deadline().into_iter().collect();
         match &mut self.board {
-            None => commands.push(Command::Plan),
+            None => {
+                self.plan_try = (Attempt::default(), at);
+                self.plan_failure = None;
+                commands.push(self.ask_plan());
+            }
             Some(board) => board.reopen(dropped),
         }
         self.decide(at, None, commands)
@@ -206,7 +222,8 @@ impl JobMachine {
         self.submission = Some(submission.clone());
         self.submitted_at = Some(at);
         self.begun_at = Some(submission.start_at.map_or(at, |start| start.max(at)));
-        commands.push(Command::Plan);
+        self.plan_try = (Attempt::default(), at);
+        commands.push(self.ask_plan());
         commands.extend(self.watch_deadline());
     }
 
@@ -237,12 +254,58 @@ impl JobMachine {
         }
     }
 
-    fn plan_failed(&self, life: u32, failure: &Failure) -> Option<Outcome> {
-        let waits_for_plan = self.submission.is_some() && self.board.is_none() && life == self.life;
-        waits_for_plan.then(|| Outcome::Failed {
-            task: None,
-            failure: failure.clone(),
-        })
+    /// Answers a failure of the try to plan that is asked for: the next one waits as a task's does, up to as many tries as
+    /// a task may have. Returns how the job ends, if this ends it.
+    fn plan_failed(
+        &mut self,
+        at: Timestamp,
+        failure: &Failure,
+        commands: &mut Vec<Command>,
+    ) -> Option<Outcome> {
+        let submission = self.submission.as_ref()?;
+        let policy = &submission.options.retry;
+        let after_ms = match &failure.class {
+            FailureClass::Retry { after_ms } => *after_ms,
+            FailureClass::Timeout | FailureClass::Panic => None,
+            FailureClass::Fatal
+            | FailureClass::Poison
+            | FailureClass::InputLost(_)
+            | FailureClass::WorkerGone
+            | FailureClass::Cancelled => return Some(unplanned(failure.clone())),
+        };
+        let tries = self.plan_try.0.0.saturating_add(1);
+        if tries >= policy.max_attempts {
+            let message = format!(
+                "planning failed after {tries} {}: {}",
+                if tries == 1 { "try" } else { "tries" },
+                failure.message
+            );
+            let failure = failure.clone();
+            return Some(unplanned(Failure { message, ..failure }));
+        }
+        let (seed, attempt) = (submission.seed, Attempt(tries));
+        let wait = backoff::wait(policy, tries, after_ms, seed, TaskId::default(), attempt);
+        self.plan_try = (attempt, at.after(wait));
+        self.plan_failure = Some(failure.clone());
+        commands.push(self.ask_plan());
+        None
+    }
+
+    const fn ask_plan(&self) -> Command {
+        let (attempt, not_before) = self.plan_try;
+        Command::Plan {
+            attempt,
+            not_before,
+        }
+    }
+
+    /// Tells whether the job waits for its plan.
+    #[must_use]
+    pub const fn wants_plan(&self) -> bool {
+        self.submission.is_some()
+            && self.board.is_none()
+            && self.decided.is_none()
+            && self.outcome.is_none()
     }
 
     fn success(&self) -> Option<Outcome> {
@@ -283,7 +346,7 @@ impl JobMachine {
         }
         commands.extend(self.watch_deadline());
         match &self.board {
-            None => commands.push(Command::Plan),
+            None => commands.push(self.ask_plan()),
             Some(board) => {
                 commands.extend(board.asked());
                 commands.extend(board.asked_twice());
@@ -303,6 +366,7 @@ impl JobMachine {
             state: self.state(),
             submitted_at: self.submitted_at,
             start_at: self.submission.as_ref().and_then(|it| it.start_at),
+            plan_failure: self.plan_failure.clone().filter(|_| self.wants_plan()),
             planned_at: self.planned_at,
             finished_at: self.finished_at,
             outcome: self.outcome.clone(),
@@ -402,6 +466,13 @@ impl JobMachine {
     #[cfg(test)]
     pub(crate) fn heap_bytes(&self) -> usize {
         self.board.as_ref().map_or(0, Board::heap_bytes)
+    }
+}
+
+const fn unplanned(failure: Failure) -> Outcome {
+    Outcome::Failed {
+        task: None,
+        failure,
     }
 }
 

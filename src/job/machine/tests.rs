@@ -38,7 +38,17 @@ fn check(script: &[(Event, &str)]) -> JobMachine {
 
 fn words(at: Timestamp, commands: &[Command]) -> String {
     let word = |command: &Command| match command {
-        Command::Plan => "plan".to_owned(),
+        Command::Plan {
+            attempt: Attempt(0),
+            not_before,
+        } if *not_before <= at => "plan".to_owned(),
+        Command::Plan {
+            attempt,
+            not_before,
+        } => {
+            let later = if *not_before > at { "+" } else { "" };
+            format!("plan#{attempt}{later}")
+        }
         Command::Publish {
             task,
             attempt,
@@ -105,8 +115,15 @@ fn task(stage: u32, index: u32) -> TaskId {
 }
 
 fn plan_failed(life: u32, class: FailureClass) -> Event {
-    let failure = failure(class);
-    Event::PlanFailed { life, failure }
+    plan_failed_at(life, 0, class)
+}
+
+fn plan_failed_at(life: u32, attempt: u32, class: FailureClass) -> Event {
+    Event::PlanFailed {
+        life,
+        attempt: Attempt(attempt),
+        failure: failure(class),
+    }
 }
 
 fn finished(life: u32, outcome: Outcome) -> Event {
@@ -243,6 +260,56 @@ fn a_plan_that_is_empty_or_has_empty_stages_ends_well() {
         (ok(2, 0, 0, 1, "a"), ""),
         (ok(0, 0, 0, 2, "a"), "succeed"),
     ]);
+}
+
+#[test]
+fn a_plan_that_may_be_made_later_is_tried_again_as_often_as_a_task_is() {
+    let machine = check(&[
+        (submit(), "plan"),
+        (plan_failed_at(0, 0, RETRY), "plan#1+"),
+        // Another coordinator's try, and one of a number that nobody asked for.
+        (plan_failed_at(0, 0, FailureClass::Fatal), ""),
+        (plan_failed_at(0, 2, FailureClass::Fatal), ""),
+        (plan_failed_at(1, 1, FailureClass::Fatal), ""),
+        (plan_failed_at(0, 1, FailureClass::Panic), "plan#2+"),
+    ]);
+    outstanding(&machine, "plan#2");
+    // Half a second, doubled with each further try; a half of it at least.
+    let Some(Command::Plan { not_before, .. }) = machine.outstanding().pop() else {
+        panic!("{:?}", machine.outstanding())
+    };
+    assert!(
+        (5_500_000..=6_000_000).contains(&not_before.0),
+        "{not_before:?}"
+    );
+    let start = || {
+        vec![
+            (submit(), "plan"),
+            (plan_failed_at(0, 0, RETRY), "plan#1+"),
+            (plan_failed_at(0, 1, RETRY), "plan#2+"),
+            (plan_failed_at(0, 2, RETRY), "plan#3+"),
+        ]
+    };
+    let mut script = start();
+    script.extend([
+        // A plan is welcome at any moment.
+        (planned(&[(1, &[])]), "0/0#0"),
+        (plan_failed_at(0, 3, RETRY), ""),
+    ]);
+    check(&script);
+    let mut script = start();
+    script.extend([
+        (plan_failed_at(0, 3, RETRY), "fail:why"),
+        (planned(&[(1, &[])]), ""),
+        (finished(0, failed_by(RETRY)), "release"),
+        (retried(1), "plan"),
+        (plan_failed_at(1, 0, RETRY), "plan#1+"),
+        (Event::CancelRequested, "cancel"),
+    ]);
+    let machine = check(&script[..5]);
+    let message = failure_of(&machine).message;
+    assert_eq!(message, "planning failed after 4 tries: because");
+    check(&script);
 }
 
 #[test]

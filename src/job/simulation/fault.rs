@@ -107,6 +107,10 @@ faults! {
     StaleSuccess,
     /// The job could not be planned.
     PlanFailed,
+    /// A try to plan failed, and may succeed later.
+    PlanTried,
+    /// A job was planned after a try to plan it had failed.
+    PlannedAtLast,
     /// The plan could not end.
     PlanMalformed,
     /// The job was planned twice.

@@ -118,7 +118,7 @@ impl Hostility {
         if rng.permille(100) {
             drawn.panic = 200;
         }
-        if rng.permille(30) {
+        if rng.permille(80) {
             drawn.plan_fails = 500;
         }
         drawn.plan_malformed = rng.permille(10);

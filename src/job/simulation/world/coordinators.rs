@@ -131,7 +131,10 @@ impl World {
 
     pub(super) fn carry_out(&mut self, number: usize, command: &Command) {
         match command {
-            Command::Plan => self.plan(number),
+            Command::Plan {
+                attempt,
+                not_before,
+            } if not_before.0 <= self.now => self.plan(number, *attempt),
             Command::Publish {
                 task,
                 attempt,
@@ -145,7 +148,10 @@ impl World {
                     self.soon(Event::DeadlineReached { life });
                 }
             }
-            Command::Publish {
+            Command::Plan {
+                not_before: moment, ..
+            }
+            | Command::Publish {
                 not_before: moment, ..
             }
             | Command::WatchDeadline { at: moment } => {
@@ -179,11 +185,21 @@ impl World {
         }
     }
 
-    pub(super) fn plan(&mut self, number: usize) {
+    pub(super) fn plan(&mut self, number: usize, attempt: Attempt) {
         if self.rng.permille(self.hostility.plan_fails) {
-            let failure = injected(FailureClass::Fatal, "injected-plan");
+            let after_ms = self.rng.permille(300).then_some(120);
+            let class = match self.rng.index(10) {
+                0 => FailureClass::Fatal,
+                1 => FailureClass::Panic,
+                _ => FailureClass::Retry { after_ms },
+            };
+            let failure = injected(class, "injected-plan");
             let life = self.coordinators[number].machine.life();
-            return self.soon(Event::PlanFailed { life, failure });
+            return self.soon(Event::PlanFailed {
+                life,
+                attempt,
+                failure,
+            });
         }
         let mut stages = self.stages.clone();
         if self.hostility.plan_malformed {

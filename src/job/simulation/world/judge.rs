@@ -33,7 +33,10 @@ impl World {
                 "injected-panic" => self.justify_attempts(*task, Fault::Panic, &outcome)?,
                 "injected-fatal" => self.justify(Fault::Fatal, &outcome)?,
                 "injected-poison" => self.justify(Fault::Poison, &outcome)?,
-                "injected-plan" => self.justify(Fault::PlanFailed, &outcome)?,
+                "injected-plan" if failure.class == FailureClass::Fatal => {
+                    self.justify(Fault::PlanFailed, &outcome)?;
+                }
+                "injected-plan" => self.justify_plan_tries(&outcome)?,
                 "malformed-plan" => self.justify(Fault::PlanMalformed, &outcome)?,
                 "deadline" => {
                     let due =
@@ -80,6 +83,28 @@ impl World {
         })
     }
 
+    /// Planning must have failed in this life as often as it may, each time in another try.
+    fn justify_plan_tries(&self, outcome: &Outcome) -> Result<(), Violation> {
+        self.justify(Fault::PlanTried, outcome)?;
+        let tries = self.broker.log.iter().filter_map(|(_, event)| match event {
+            Event::PlanFailed { life, attempt, .. } if *life == self.reference.life() => {
+                Some(*attempt)
+            }
+            _ => None,
+        });
+        let tries: BTreeSet<Attempt> = tries.collect();
+        hold(
+            "a failure has a cause",
+            tries.len() >= self.max_attempts(),
+            || format!("{outcome:?} after {tries:?}"),
+        )
+    }
+
+    fn max_attempts(&self) -> usize {
+        let submission = self.reference.submission();
+        submission.map_or(0, |it| it.options.retry.max_attempts as usize)
+    }
+
     /// The task must have failed by its own fault as often as it may, each time in another attempt.
     pub(super) fn justify_attempts(
         &self,
@@ -98,14 +123,9 @@ impl World {
             _ => None,
         });
         let attempts: BTreeSet<Attempt> = own.collect();
-        let allowed = self
-            .reference
-            .submission()
-            .map_or(0, |s| s.options.retry.max_attempts);
-        hold(
-            "a failure has a cause",
-            attempts.len() >= allowed as usize,
-            || format!("{outcome:?} after {attempts:?} of {allowed}"),
-        )
+        let allowed = self.max_attempts();
+        hold("a failure has a cause", attempts.len() >= allowed, || {
+            format!("{outcome:?} after {attempts:?} of {allowed}")
+        })
     }
 }

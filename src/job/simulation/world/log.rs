@@ -4,7 +4,7 @@ use super::super::fault::Fault;
 use super::{Happening, MS, Sender, World};
 use crate::ids::{ExecutionId, TaskId};
 use crate::job::invariants::{Violation, twice_is_once};
-use crate::job::{Event, Outcome};
+use crate::job::{Event, FailureClass, Outcome};
 use crate::time::Timestamp;
 
 impl World {
@@ -109,11 +109,19 @@ impl World {
         match event {
             Event::Planned { .. } => {
                 self.plans += 1;
+                let tried =
+                    |(_, event): &(Timestamp, Event)| matches!(event, Event::PlanFailed { .. });
+                if self.reference.wants_plan() && self.broker.log.iter().any(tried) {
+                    self.counts.hit(Fault::PlannedAtLast);
+                }
                 if self.plans == 2 {
                     self.counts.hit(Fault::PlannedTwice);
                 }
             }
-            Event::PlanFailed { .. } => self.counts.hit(Fault::PlanFailed),
+            Event::PlanFailed { failure, .. } => self.counts.hit(match failure.class {
+                FailureClass::Fatal => Fault::PlanFailed,
+                _ => Fault::PlanTried,
+            }),
             Event::Capacity { .. } => self.counts.hit(Fault::CapacityChanged),
             Event::TaskSucceeded(success) => {
                 let worker = &success.worker;

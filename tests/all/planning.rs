@@ -1,0 +1,120 @@
+//! A job whose inputs cannot be read while it is planned: it is planned again, and hears its end meanwhile.
+
+use std::path::Path;
+use std::time::Duration;
+
+use swath::client::{JobProgress, SubmitOptions};
+use swath::cluster::{LocalCluster, LocalOptions};
+use swath::io::raster::read::RasterFile;
+use swath::io::source::Sources;
+use swath::job::Outcome;
+use swath::spec::{JobOptions, RasterOutput, SPEC_VERSION};
+use swath::{Client, JobSpec, TaskOperation};
+
+use crate::common::{leftovers, scene};
+use crate::ranges::{Fault, Server};
+
+/// Requests that a source makes before it gives up: one, and five more.
+const REQUESTS_PER_TRY: usize = 6;
+
+fn convert(input: &str, output: &Path) -> JobSpec {
+    JobSpec {
+        version: SPEC_VERSION,
+        operation: TaskOperation::Convert {
+            input: input.to_owned(),
+        },
+        output: Some(RasterOutput::new(output.display().to_string()).into()),
+        options: JobOptions::default(),
+    }
+}
+
+async fn end_of(client: &Client, job: &swath::ids::JobId) -> JobProgress {
+    let ended = tokio::time::timeout(Duration::from_secs(60), client.wait(job)).await;
+    ended.expect("the job ends within a minute").unwrap()
+}
+
+async fn served_scene(dir: &Path) -> Server {
+    scene(dir, 300);
+    Server::start(std::fs::read(dir.join("dem.tif")).unwrap()).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_that_is_down_while_a_job_is_planned_delays_the_job_and_does_not_fail_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = served_scene(dir.path()).await;
+    server.will([Fault::Status(503, None); REQUESTS_PER_TRY]);
+    let cluster = LocalCluster::start(LocalOptions::default()).await.unwrap();
+    let client = cluster.client();
+    let output = dir.path().join("copy.tif");
+    let spec = convert(&server.url, &output);
+    let job = client
+        .submit(&spec, SubmitOptions::default())
+        .await
+        .unwrap();
+    let mut told = client.watch(&job).await.unwrap();
+    let mut waits = None;
+    while let Some(progress) = futures::StreamExt::next(&mut told).await {
+        let progress = progress.unwrap();
+        waits = waits.or(progress.progress.plan_failure.clone());
+        if progress.is_complete() {
+            assert!(progress.succeeded(), "{}", progress.sentence());
+        }
+    }
+    assert_eq!(server.faults_left(), 0);
+    let waits = waits.expect("the job said why it waited");
+    assert_eq!(waits.code, "http-status");
+    assert!(waits.message.contains("503"), "{waits}");
+    let (sources, dem) = (Sources::new().unwrap(), dir.path().join("dem.tif"));
+    for path in [&dem, &output] {
+        let file = RasterFile::open(&sources, &path.display().to_string()).await;
+        assert_eq!(file.unwrap().facts().profile.width, 300);
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_waits_for_a_source_while_it_is_planned_hears_cancel_and_deadline() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = served_scene(dir.path()).await;
+    // A source waits 30 s for each of them.
+    server.will([Fault::Stall; 50]);
+    let cluster = LocalCluster::start(LocalOptions::default()).await.unwrap();
+    let client = cluster.client();
+    let output = dir.path().join("copy.tif");
+    let mut spec = convert(&server.url, &output);
+    let job = client
+        .submit(&spec, SubmitOptions::default())
+        .await
+        .unwrap();
+    while server.take_ranges().is_empty() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let asked = std::time::Instant::now();
+    client.cancel(&job).await.unwrap();
+    assert_eq!(
+        end_of(&client, &job).await.outcome,
+        Some(Outcome::Cancelled)
+    );
+    assert!(
+        asked.elapsed() < Duration::from_secs(1),
+        "{:?}",
+        asked.elapsed()
+    );
+
+    spec.options.deadline_ms = Some(700);
+    let job = client
+        .submit(&spec, SubmitOptions::default())
+        .await
+        .unwrap();
+    let end = end_of(&client, &job).await;
+    let Some(Outcome::Failed { failure, .. }) = &end.outcome else {
+        panic!("{:?}", end.outcome)
+    };
+    assert_eq!(failure.code, "deadline");
+    let (begin, end) = (end.progress.submitted_at, end.progress.finished_at);
+    let took = end.unwrap().since(begin.unwrap());
+    assert!(took < Duration::from_millis(1_700), "{took:?}");
+    assert!(!server.take_ranges().is_empty(), "the source was asked");
+    assert!(leftovers(dir.path()).is_empty() && !output.exists());
+    cluster.stop().await;
+}
