@@ -127,6 +127,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: DeadCommand,
     },
+    /// Look at the broker, the workers and the jobs, say what is wrong and what to do; change nothing
+    Doctor {
+        /// Where a NATS server monitors itself, such as http://host:8222; once for each server [default: port 8222 of the server's host]
+        #[arg(long)]
+        monitor: Vec<String>,
+    },
     /// List every operation, or show one with its parameters
     Operations {
         /// An operation, or a spectral index

@@ -18,13 +18,13 @@ impl Global {
             .or_else(|| from("NATS_URL"))
     }
 
-    /// Connects to the cluster that was named.
-    pub(crate) async fn connect(&self) -> Result<Client, CliError> {
+    /// Returns where the cluster is and what it is called.
+    pub(crate) fn nats_config(&self) -> Result<NatsConfig, CliError> {
         let url = self.nats_url().ok_or_else(|| {
             let message = "no broker: give --nats URL, or set SWATH_NATS";
             CliError::asked("no-broker", message.to_owned())
         })?;
-        let broker: Arc<dyn Broker> = NatsBroker::connect(NatsConfig {
+        Ok(NatsConfig {
             prefix: self.prefix.clone(),
             replicas: self.replicas,
             creds: self.creds.clone(),
@@ -33,7 +33,11 @@ impl Global {
             tls_key: self.tls_key.clone(),
             ..NatsConfig::for_url(url)
         })
-        .await?;
+    }
+
+    /// Connects to the cluster that was named.
+    pub(crate) async fn connect(&self) -> Result<Client, CliError> {
+        let broker: Arc<dyn Broker> = NatsBroker::connect(self.nats_config()?).await?;
         Ok(Client::new(broker))
     }
 }

@@ -48,6 +48,15 @@ impl CliError {
         }
     }
 
+    /// Something is wrong with the cluster, as was told.
+    pub(crate) fn unhealthy(problems: usize) -> Self {
+        Self {
+            exit: JOB,
+            code: "unhealthy".to_owned(),
+            message: format!("{problems} of the checks found a problem"),
+        }
+    }
+
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(message: &str) -> Self {
         Self {

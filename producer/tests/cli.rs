@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod cli {
+    mod doctor;
+
     use std::path::Path;
     use std::process::{Command, Output, Stdio};
     use std::time::{Duration, Instant};

@@ -66,7 +66,8 @@ impl NatsServer {
         Self::start_with("")
     }
 
-    /// Starts a server with more lines in its configuration file, such as `authorization { token: t }`.
+    /// Starts a server with more lines in its configuration file, such as `authorization { token: t }`. A block `jetstream`
+    /// among them takes the place of the plain one.
     ///
     /// # Errors
     /// As [`Self::start`].
@@ -91,6 +92,12 @@ impl NatsServer {
     #[must_use]
     pub fn url(&self) -> String {
         format!("nats://127.0.0.1:{}", self.port.unwrap_or_default())
+    }
+
+    /// Returns where it monitors itself, when its configuration has a line such as `http: "127.0.0.1:-1"`.
+    #[must_use]
+    pub fn monitor_url(&self) -> Option<String> {
+        url_of(self.folder.path(), self.pid()?, "monitoring")
     }
 
     /// Returns the process id while it runs.
@@ -147,7 +154,7 @@ impl NatsServer {
             .port
             .map_or_else(|| "-1".to_owned(), |port| port.to_string());
         let text = format!(
-            "host: 127.0.0.1\nport: {port}\nports_file_dir: {folder:?}\njetstream {{ store_dir: {:?} }}\n{}\n",
+            "host: 127.0.0.1\nport: {port}\nports_file_dir: {folder:?}\nstore_dir: {:?}\njetstream: enabled\n{}\n",
             folder.join("store"),
             self.config
         );
@@ -208,6 +215,12 @@ fn system(action: &'static str) -> impl FnOnce(std::io::Error) -> Error {
 
 /// Reads the port that the server chose from the file which it writes.
 fn port_of(folder: &Path, pid: u32) -> Option<u16> {
+    let url = url_of(folder, pid, "nats")?;
+    url.rsplit(':').next()?.trim_end_matches('/').parse().ok()
+}
+
+/// Reads where the server listens for clients (`nats`), or to be monitored (`monitoring`).
+fn url_of(folder: &Path, pid: u32, service: &str) -> Option<String> {
     let files = std::fs::read_dir(folder).ok()?;
     let file = files.flatten().find(|file| {
         let name = file.file_name();
@@ -215,8 +228,7 @@ fn port_of(folder: &Path, pid: u32) -> Option<u16> {
     })?;
     let text = std::fs::read_to_string(file.path()).ok()?;
     let ports: serde_json::Value = serde_json::from_str(&text).ok()?;
-    let url = ports.get("nats")?.get(0)?.as_str()?;
-    url.rsplit(':').next()?.trim_end_matches('/').parse().ok()
+    Some(ports.get(service)?.get(0)?.as_str()?.to_owned())
 }
 
 /// Whether the server greets, with JetStream ready.

@@ -11,8 +11,8 @@ use serde::de::DeserializeOwned;
 
 use super::message::TaskInputs;
 use super::{
-    InputStage, JobMessage, LogEntry, Running, StoredRun, TaskMessage, WIRE_VERSION, WorkerState,
-    decode, encode,
+    InputStage, JobMessage, LogEntry, Running, StoreDisk, StoredRun, TaskMessage, WIRE_VERSION,
+    WorkerState, decode, encode,
 };
 use crate::broker::{DeadLetter, FailedTry, Signal};
 use crate::exchange::{PartitionAddress, PartitionKey};
@@ -208,6 +208,20 @@ fn worker_state() -> WorkerState {
         failed: 37,
         operations: vec!["noop".to_owned()],
         version: "0.1.0".to_owned(),
+        clock: None,
+        disk: None,
+    }
+}
+
+fn worker_state_with_room() -> WorkerState {
+    WorkerState {
+        clock: Some(Timestamp(45)),
+        disk: Some(StoreDisk {
+            free_bytes: 46,
+            used_bytes: 47,
+            limit_bytes: 48,
+        }),
+        ..worker_state()
     }
 }
 
@@ -261,6 +275,7 @@ fn messages_of_every_version_are_understood_and_those_of_this_one_written_alike(
     check("log", &log_entry());
     check("task", &task_message());
     check("worker", &worker_state());
+    check("worker-with-room", &worker_state_with_room());
     check("letter", &letter());
     check("ticket", &key());
     check("signal-drain", &Signal::Drain(worker().id));

@@ -163,6 +163,23 @@ pub struct WorkerState {
     pub operations: Vec<String>,
     /// The version of the program.
     pub version: String,
+    /// Its own clock when it wrote this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Timestamp>,
+    /// The disk of its store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub disk: Option<StoreDisk>,
+}
+
+/// The disk of a worker's store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreDisk {
+    /// Bytes that are free on it, whoever may use them.
+    pub free_bytes: u64,
+    /// Bytes that the store uses of it.
+    pub used_bytes: u64,
+    /// Bytes that the store may use of it.
+    pub limit_bytes: u64,
 }
 
 /// What the partition store of a worker holds of one run of a task.

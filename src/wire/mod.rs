@@ -11,7 +11,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 pub use message::{
-    InputStage, JobMessage, LogEntry, Running, StoredRun, TaskMessage, TaskMessageId, WorkerState,
+    InputStage, JobMessage, LogEntry, Running, StoreDisk, StoredRun, TaskMessage, TaskMessageId,
+    WorkerState,
 };
 
 /// The version that this build writes; it reads this one and every earlier one.

@@ -1,8 +1,8 @@
 //! The service: pulls tasks as places are free, runs them, reports them.
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
 use tokio::sync::{Semaphore, mpsc};
@@ -25,7 +25,8 @@ use super::state::Activity;
 use crate::broker::{Queue, Signal};
 use crate::ids::{JobId, WorkerRef};
 use crate::job::failure::chain;
-use crate::wire::WorkerState;
+use crate::time::Timestamp;
+use crate::wire::{StoreDisk, WorkerState};
 
 /// How long a pull waits for a task.
 const PULL_WAIT: Duration = Duration::from_secs(20);
@@ -57,6 +58,8 @@ pub(super) struct Shared {
     pub(super) places: Arc<Places>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) released: Mutex<VecDeque<Released>>,
+    /// The store's disk when it was last looked at.
+    disk: Mutex<Option<StoreDisk>>,
 }
 
 /// A life of a job that has ended.
@@ -120,6 +123,7 @@ impl TaskService {
             places: Arc::new(Places::default()),
             reports: sender,
             released: Mutex::new(VecDeque::new()),
+            disk: Mutex::new(None),
             service: self,
         });
         let ended = CancellationToken::new();
@@ -266,16 +270,29 @@ impl Shared {
                 .map(|(name, _)| name.to_owned())
                 .collect(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
+            clock: Some(Timestamp::from_system(SystemTime::now())),
+            disk: *self.disk.lock().unwrap_or_else(PoisonError::into_inner),
         }
     }
 
-    /// Drops partitions that nobody released.
+    /// Looks how full the store's disk is; one that hangs must not hold up a heartbeat.
+    async fn look_at_disk(&self) {
+        let store = Arc::clone(&self.service.ports.store);
+        let looked = tokio::task::spawn_blocking(move || store.disk()).await;
+        let disk = looked.ok().and_then(|disk| {
+            disk.inspect_err(|error| warn!(error = chain(error), "the store's disk is not known"))
+                .ok()
+        });
+        *self.disk.lock().unwrap_or_else(PoisonError::into_inner) = disk;
+    }
+
     /// Drops partitions that are too old, and those of jobs that ended unheard.
     async fn expire_partitions(self: Arc<Self>, ended: CancellationToken) {
         let WorkerPorts { store, broker, .. } = &self.service.ports;
         let mut looks = Looks::default();
         loop {
             let late = async {
+                self.look_at_disk().await;
                 tokio::time::sleep(janitor::PERIOD).await;
                 store.expire(Instant::now());
                 looks.ended(&**broker, &store.jobs()).await

@@ -1,6 +1,7 @@
 //! One file a command, or a few that belong together.
 
 mod dead;
+mod doctor;
 mod inspect;
 mod operations;
 mod results;
@@ -31,6 +32,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Workers => inspect::workers(&global).await,
         Command::Drain { worker, wait } => inspect::drain(&worker, wait, &global).await,
         Command::Dead { command } => dead::dead(command, &global).await,
+        Command::Doctor { monitor } => doctor::doctor(&monitor, &global).await,
         Command::Operations { name } => operations::operations(name.as_deref(), &global),
         Command::Sample {
             dir,

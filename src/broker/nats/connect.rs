@@ -16,6 +16,13 @@ const RECONNECT_PAUSE_MAX: Duration = Duration::from_secs(2);
 
 /// Connects, and checks that the server has what Swath needs.
 pub(super) async fn connect(config: &NatsConfig) -> Result<Link, Error> {
+    let link = open(config).await?;
+    check_server(&link, config).await?;
+    Ok(link)
+}
+
+/// Connects to whatever server there is.
+pub(super) async fn open(config: &NatsConfig) -> Result<Link, Error> {
     config.validate()?;
     install_crypto_provider();
     let unreachable = |source| Error::Unreachable {
@@ -39,9 +46,7 @@ pub(super) async fn connect(config: &NatsConfig) -> Result<Link, Error> {
             }
             _ => unreachable(error.into()),
         })?;
-    let link = Link::new(client, connections, config);
-    check_server(&link, config).await?;
-    Ok(link)
+    Ok(Link::new(client, connections, config))
 }
 
 fn servers(config: &NatsConfig) -> Result<Vec<ServerAddr>, Error> {

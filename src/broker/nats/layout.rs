@@ -110,6 +110,11 @@ impl Layout {
         Ok(())
     }
 
+    /// Lists the names of the streams and of the bucket.
+    pub(super) fn stream_names(&self, config: &NatsConfig) -> [String; 6] {
+        self.streams(config).map(|stream| stream.name)
+    }
+
     fn streams(&self, config: &NatsConfig) -> [stream::Config; 6] {
         let plain = |name: String, subject: String| stream::Config {
             name,

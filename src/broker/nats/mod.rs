@@ -11,8 +11,10 @@ mod delivery;
 mod follow;
 mod layout;
 mod link;
+pub mod monitor;
 mod publish;
 mod pull;
+mod survey;
 mod tls;
 mod workers;
 
@@ -25,6 +27,8 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream, StreamExt};
 
 pub use self::config::NatsConfig;
+pub use self::monitor::Monitored;
+pub use self::survey::{ClockReading, Storage, StreamSurvey, Survey};
 pub use self::tls::install_crypto_provider;
 
 use self::blobs::Blobs;

@@ -9,9 +9,9 @@ use tokio::time::{Instant, timeout_at};
 
 use super::layout::Layout;
 use super::link::Link;
+use super::survey::timestamp;
 use crate::broker::{Error, WorkerRecord};
 use crate::ids::{Incarnation, WorkerId};
-use crate::time::Timestamp;
 
 const INCARNATION: &str = "Swath-Incarnation";
 /// How long the mark of a withdrawn record stays.
@@ -116,11 +116,10 @@ fn record(message: &Message, layout: &Layout) -> Option<WorkerRecord> {
         return None;
     }
     let id = header("Nats-Subject")?.strip_prefix(&layout.workers_subject())?;
-    let at = async_nats::datetime::parse_rfc3339(header("Nats-Time-Stamp")?).ok()?;
     Some(WorkerRecord {
         id: WorkerId::new(id).ok()?,
         incarnation: Incarnation(header(INCARNATION)?.parse().ok()?),
-        at: Timestamp(i64::try_from(at.unix_timestamp_nanos() / 1_000).ok()?),
+        at: timestamp(header("Nats-Time-Stamp")?)?,
         payload: message.payload.clone(),
     })
 }

@@ -1,14 +1,15 @@
-//! Where the table of a job is: asked of a worker, by whoever is none.
+//! What is asked of a worker by whoever is none: where the table of a job is, and whether it is there at all.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow_flight::flight_service_client::FlightServiceClient;
-use arrow_flight::{FlightDescriptor, FlightEndpoint};
+use arrow_flight::{Action, FlightDescriptor, FlightEndpoint};
 use tonic::Code;
 
 use super::client::{FetchConfig, said};
 use super::pool::Pool;
-use crate::exchange::{Error, PartitionAddress, TableResult};
+use crate::exchange::{Error, PartitionAddress, StoreUsage, TableResult};
 use crate::ids::{JobId, WorkerRef};
 use crate::wire;
 
@@ -27,6 +28,27 @@ pub async fn find_result(worker: &WorkerRef, job: &JobId) -> Result<Option<Table
     ask(worker, job)
         .await
         .map_err(|source| Error::Serve { source })
+}
+
+/// Asks a worker what its store holds, over Flight: who answers can be fetched from.
+///
+/// # Errors
+/// [`Error::Serve`] when the worker cannot be reached within `patience`, or answers with something else.
+pub async fn health(worker: &WorkerRef, patience: Duration) -> Result<StoreUsage, Error> {
+    let asked = tokio::time::timeout(patience, ask_health(worker)).await;
+    asked
+        .unwrap_or_else(|_| Err(format!("no answer within {patience:?}").into()))
+        .map_err(|source| Error::Serve { source })
+}
+
+async fn ask_health(worker: &WorkerRef) -> Result<StoreUsage, BoxError> {
+    let peer: Arc<str> = worker.flight.as_str().into();
+    let lease = Pool::new(&FetchConfig::default()).lease(&peer).await?;
+    let mut client = FlightServiceClient::new(lease.channel.clone());
+    let asked = client.do_action(Action::new("health", "")).await;
+    let mut answers = asked.map_err(|status| said(&status))?.into_inner();
+    let answer = answers.message().await.map_err(|status| said(&status))?;
+    Ok(serde_json::from_slice(&answer.ok_or("no answer")?.body)?)
 }
 
 async fn ask(worker: &WorkerRef, job: &JobId) -> Result<Option<TableResult>, BoxError> {

@@ -27,7 +27,7 @@ pub mod server;
 pub(super) mod service;
 mod socket;
 
-pub use ask::find_result;
+pub use ask::{find_result, health};
 pub use client::{Compress, FetchConfig, FlightExchange};
 pub use server::{FlightConfig, FlightServer};
 

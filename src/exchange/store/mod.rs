@@ -34,7 +34,7 @@ pub use writer::PartitionWriter;
 
 use super::{Error, PartitionKey};
 use crate::ids::{ExecutionId, JobId, StageId, TaskId};
-use crate::wire::StoredRun;
+use crate::wire::{StoreDisk, StoredRun};
 use budget::Budget;
 use folder::Folder;
 
@@ -151,6 +151,20 @@ impl PartitionStore {
             true => Ok(()),
             false => Err(self.full(bytes)),
         }
+    }
+
+    /// Says how full the store's disk is; it may block, and so belongs on a thread that may.
+    ///
+    /// # Errors
+    /// [`Error::File`] when the system does not tell.
+    pub fn disk(&self) -> Result<StoreDisk, Error> {
+        let folder = self.folder.path();
+        let free_bytes = self.folder.free_bytes().map_err(folder::failed(folder))?;
+        Ok(StoreDisk {
+            free_bytes,
+            used_bytes: self.disk.used(),
+            limit_bytes: self.disk.limit(),
+        })
     }
 
     /// Gives back what was taken with [`PartitionStore::take_disk`].
