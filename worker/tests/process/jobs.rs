@@ -49,6 +49,12 @@ fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
     }
 }
 
+/// Turns second runs of slow tasks off, so that whatever is made twice was lost.
+fn without_second_runs(mut spec: JobSpec) -> JobSpec {
+    spec.options.speculation.enabled = false;
+    spec
+}
+
 /// NDVI, and work that changes nothing: the job must last until it has been disturbed.
 const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
     + exp(R / 10000) + log(R + 1) + log(N + 1) + sin(N * R) + cos(N * R) + atan2(N, R) + atan2(R, N))";
@@ -120,7 +126,11 @@ async fn what_a_worker_holds_is_handed_over_when_it_leaves_and_nothing_is_made_a
     let mut files = Vec::new();
     for name in ["calm.tif", "left.tif"] {
         let output = dir.path().join(name);
-        let job = submit(&client, &slow_ndvi(dir.path(), &output)).await;
+        let job = submit(
+            &client,
+            &without_second_runs(slow_ndvi(dir.path(), &output)),
+        )
+        .await;
         if name == "left.tif" {
             wait_for("the one that leaves holds something", async || {
                 let by_leaves = |event: &Event| {
@@ -150,6 +160,46 @@ async fn what_a_worker_holds_is_handed_over_when_it_leaves_and_nothing_is_made_a
     }
     assert!(files[0] == files[1], "other bytes");
     drop(stays);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rolling_restart_of_all_workers_in_mid_job_loses_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    scene(dir.path(), 4500);
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let names = ["a", "b", "c"];
+    let mut workers = names.map(|id| WorkerProcess::start(id, &server));
+    wait_for_workers(&client, 3).await;
+    let calm = dir.path().join("calm.tif");
+    let job = submit(&client, &slow_ndvi(dir.path(), &calm)).await;
+    end(&client, &job).await;
+
+    let rolled = dir.path().join("rolled.tif");
+    let raster = without_second_runs(slow_ndvi(dir.path(), &rolled));
+    let raster = submit(&client, &raster).await;
+    let tasks = submit(&client, &without_second_runs(queue(150, 200))).await;
+    wait_for_done(&client, &tasks, 2).await;
+    wait_for_done(&client, &raster, 1).await;
+    for (worker, name) in workers.iter_mut().zip(names) {
+        assert!(worker.terminate().success(), "{name} left");
+        *worker = WorkerProcess::start(name, &server);
+        wait_for_workers(&client, 3).await;
+    }
+    let unfinished = !client.status(&tasks).await.unwrap().is_complete();
+    assert!(unfinished, "the queue ended before all were restarted");
+    for job in [&raster, &tasks] {
+        end(&client, job).await;
+        // A reader that was sent to a worker just before it left begins again elsewhere; nothing is made twice.
+        let mut made = BTreeSet::new();
+        for event in events(&client, job).await {
+            if let Event::TaskSucceeded(success) = event {
+                assert!(made.insert(success.task), "{} was made again", success.task);
+            }
+        }
+    }
+    let (calm, rolled) = (std::fs::read(calm).unwrap(), std::fs::read(rolled).unwrap());
+    assert!(calm == rolled, "other bytes");
 }
 
 #[tokio::test(flavor = "multi_thread")]
