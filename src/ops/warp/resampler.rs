@@ -106,7 +106,7 @@ impl Resampler {
             (way, Positions::Centres(xs, ys)) => match way {
                 Way::Nearest if point::copy(view, (xs, ys), values, valid) => {}
                 Way::Nearest => points(view, (xs, ys), values, valid, point::nearest),
-                Way::Bilinear => points(view, (xs, ys), values, valid, point::bilinear),
+                Way::Bilinear => bilinear(view, (xs, ys), values, valid),
                 Way::Cubic => points(view, (xs, ys), values, valid, point::cubic),
                 Way::Taps(taps) => points(view, (xs, ys), values, valid, |view, x, y| {
                     taps.value(view, x, y)
@@ -145,5 +145,21 @@ fn points<'v, T: Sample>(
             None
         };
         set(value, valid, found);
+    }
+}
+
+fn bilinear<T: Sample>(
+    view: &View<'_, T>,
+    (xs, ys): (&[f64], &[f64]),
+    values: &mut [f64],
+    valid: &mut [bool],
+) {
+    const AT_ONCE: usize = point::SIDE_BY_SIDE;
+    let positions = xs.chunks(AT_ONCE).zip(ys.chunks(AT_ONCE));
+    let cells = values.chunks_mut(AT_ONCE).zip(valid.chunks_mut(AT_ONCE));
+    for (positions, (values, valid)) in positions.zip(cells) {
+        if !point::between(view, positions, values, valid) {
+            points(view, positions, values, valid, point::bilinear);
+        }
     }
 }

@@ -50,7 +50,7 @@ pub fn validity(block: &Block, band: &Samples) -> Option<Vec<bool>> {
 }
 
 /// A sample as a double; integers of 64 bit beyond 2^53 are rounded.
-pub(super) trait Sample: Copy {
+pub(super) trait Sample: Copy + Default {
     fn get(self) -> f64;
 }
 
@@ -99,6 +99,15 @@ impl<'a, T: Sample> View<'a, T> {
     pub(super) fn index(&self, col: i64, row: i64) -> usize {
         // Cells left of or above the rectangle would wrap to a huge index, at which there is no sample.
         (row - self.row) as usize * self.cols + (col - self.col) as usize
+    }
+
+    /// Does so for whole numbers in doubles.
+    #[inline(always)]
+    pub(super) fn index_of_whole(&self, col: f64, row: f64) -> usize {
+        // The bits of a double behind this one count from it; of one before it they wrap as above.
+        const WHOLE: f64 = (1_u64 << 52) as f64;
+        let index = (row - self.row as f64) * self.cols as f64 + (col - self.col as f64);
+        (index + WHOLE).to_bits().wrapping_sub(WHOLE.to_bits()) as usize
     }
 
     /// Returns where cells side by side lie in the rectangle, when all do.
