@@ -256,6 +256,15 @@ fn choose<T: Stored>(
     values: &[f64],
     valid: &[bool],
 ) {
+    // A whole row of first values needs no look at each: several are rounded at once.
+    let all = valid.iter().fold(true, |all, valid| all & *valid);
+    let none = !has.iter().fold(false, |any, has| any | *has);
+    if all && none {
+        for (cell, value) in cells.iter_mut().zip(values) {
+            *cell = T::nearest(*value);
+        }
+        return has.fill(true);
+    }
     let new = values.iter().zip(valid);
     let cells = cells.iter_mut().zip(has);
     match combine {

@@ -34,14 +34,7 @@ pub fn validity(block: &Block, band: &Samples) -> Option<Vec<bool>> {
                 .map(|s| !s.is_nan() && Some(*s) != nodata)
                 .collect()
         }
-        other => for_samples!(other, v => {
-            v.iter()
-                .map(|s| {
-                    let value = Sample::get(*s);
-                    !value.is_nan() && Some(value) != nodata
-                })
-                .collect()
-        }),
+        other => for_samples!(other, v => known(v, nodata)),
     };
     if let Some(mask) = mask {
         valid.iter_mut().zip(mask).for_each(|(v, m)| *v &= *m);
@@ -49,9 +42,21 @@ pub fn validity(block: &Block, band: &Samples) -> Option<Vec<bool>> {
     (!valid.iter().all(|v| *v)).then_some(valid)
 }
 
+fn known<T: Sample>(samples: &[T], nodata: Option<f64>) -> Vec<bool> {
+    let is_known = |sample: &T| !sample.get().is_nan() && Some(sample.get()) != nodata;
+    // Samples of up to 16 bits are compared with each other, eight at a time, where the no-data value is one of them.
+    match nodata.and_then(T::exactly) {
+        Some(nodata) if size_of::<T>() <= 2 => samples.iter().map(|s| *s != nodata).collect(),
+        _ => samples.iter().map(is_known).collect(),
+    }
+}
+
 /// A sample as a double; integers of 64 bit beyond 2^53 are rounded.
-pub(super) trait Sample: Copy + Default {
+pub(super) trait Sample: Copy + Default + PartialEq {
     fn get(self) -> f64;
+
+    /// Returns the sample that has a value, if there is one.
+    fn exactly(value: f64) -> Option<Self>;
 }
 
 macro_rules! sample {
@@ -60,6 +65,12 @@ macro_rules! sample {
             #[inline(always)]
             fn get(self) -> f64 {
                 self as f64
+            }
+
+            fn exactly(value: f64) -> Option<Self> {
+                // A cast saturates: what is out of range comes back as another value.
+                let sample = value as Self;
+                (sample.get() == value).then_some(sample)
             }
         })*
     };
@@ -156,3 +167,36 @@ impl<'a, T: Sample> View<'a, T> {
 
 /// Positions that miss an edge by less than this are on it.
 pub(super) const SLACK: f64 = 1e-10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn samples_are_data_unless_they_are_the_no_data_value() {
+        let check = |samples: Samples, nodata: Option<f64>, expected: Option<[bool; 3]>| {
+            let block = Block {
+                cols: 3,
+                rows: 1,
+                bands: vec![samples],
+                nodata,
+                mask: None,
+            };
+            let valid = validity(&block, &block.bands[0]);
+            assert_eq!(valid, expected.map(|valid| valid.to_vec()), "{block:?}");
+        };
+        let bytes = || Samples::UInt8(vec![0, 44, 255]);
+        check(bytes(), Some(0.0), Some([false, true, true]));
+        check(bytes(), Some(255.0), Some([true, true, false]));
+        // No byte is 300, 44.5 or -1.
+        for nodata in [300.0, 44.5, -1.0, f64::NAN] {
+            check(bytes(), Some(nodata), None);
+        }
+        let shorts = Samples::Int16(vec![-32768, 0, 7]);
+        check(shorts, Some(-32768.0), Some([false, true, true]));
+        let words = Samples::Int32(vec![-9999, 0, 7]);
+        check(words, Some(-9999.0), Some([false, true, true]));
+        let doubles = Samples::Float64(vec![f64::NAN, -9999.0, 7.0]);
+        check(doubles, Some(-9999.0), Some([false, false, true]));
+    }
+}
