@@ -142,6 +142,7 @@ impl Worker {
         let driven = Driven::default();
         let coordinates = driven.clone();
         let service = CoordinatorService {
+            worker: me.id.clone(),
             broker: Arc::clone(&broker),
             sources: ports.sources.clone(),
             tables: ports.tables.clone(),

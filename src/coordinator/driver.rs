@@ -17,7 +17,7 @@ use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
 use super::{Error, letters, plan, publish};
 use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
-use crate::ids::{Attempt, JobId, LetterId, TaskId};
+use crate::ids::{Attempt, JobId, LetterId, TaskId, WorkerId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
 use crate::ops::Registry;
@@ -36,6 +36,8 @@ const SLOTS_WAIT: Duration = Duration::from_secs(1);
 
 /// How often it is looked whether the job was forgotten: its end was recorded by another coordinator, and then its log removed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// Who has coordinated a job for so long since it took it up, and has its plan, does not die of it.
+const HELD: Duration = Duration::from_secs(60);
 
 /// How driving a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +50,19 @@ pub(crate) enum End {
     Waits(Duration),
 }
 
+/// Whose hold of a job it is.
+#[derive(Debug, Clone)]
+pub(crate) struct Hold {
+    /// The worker.
+    pub(crate) worker: WorkerId,
+    /// The number under which its log knows the hold.
+    pub(crate) number: u64,
+}
+
 /// Drives a job to its end.
 pub(crate) async fn drive(
     job: &JobId,
+    hold: &Hold,
     broker: &Arc<dyn Broker>,
     with: (&Sources, &Tables, &Registry),
     mut live: watch::Receiver<LiveWorkers>,
@@ -72,9 +84,7 @@ pub(crate) async fn drive(
     if past.len() > 1 {
         info!(records = past.len(), "took the job over");
     }
-    // What was asked for before may not have been carried out: carry out what is not answered.
-    driver.commands = driver.machine.outstanding();
-    driver.last = None;
+    driver.take_up(hold).await?;
     let new = broker.tail(job).await?.filter(move |record| {
         let old = record.as_ref().is_ok_and(|record| record.sequence <= seen);
         std::future::ready(!old)
@@ -158,6 +168,7 @@ enum Alarm {
     Plan(Attempt),
     Publish(TaskId, Attempt),
     Deadline,
+    Held,
 }
 
 /// A try to plan, which ends when it is dropped.
@@ -176,13 +187,18 @@ struct Driver<'a> {
     alarms: BTreeMap<Instant, Vec<Alarm>>,
     due: Vec<(TaskId, Attempt)>,
     deadline_rang: bool,
+    /// The hold whose record is not folded yet: nothing is carried out before.
+    joins: Option<u64>,
+    /// The hold that is to be recorded as one that went well, once its moment has come.
+    holds: Option<u64>,
+    held_rang: bool,
     /// The try to plan whose moment has come.
     plan_due: Option<Attempt>,
     planning: Option<Planning>,
     /// When the last record was recorded, by the broker's clock, and when it was seen, by ours.
     last: Option<(Timestamp, Instant)>,
     slots_told: u32,
-    lost_told: BTreeSet<(crate::ids::WorkerId, crate::ids::Incarnation)>,
+    lost_told: BTreeSet<(WorkerId, crate::ids::Incarnation)>,
     unseen: Unseen,
     /// Tasks of which letters were kept.
     buried: BTreeSet<TaskId>,
@@ -210,6 +226,9 @@ impl<'a> Driver<'a> {
             alarms: BTreeMap::new(),
             due: Vec::new(),
             deadline_rang: false,
+            joins: None,
+            holds: None,
+            held_rang: false,
             plan_due: None,
             planning: None,
             last: None,
@@ -235,6 +254,8 @@ impl<'a> Driver<'a> {
             }
             Err(error) => warn!(%error, sequence = record.sequence, "a log record was left out"),
         }
+        // After each record: what is recorded next may be progress, which strikes the hold again.
+        self.begin_if_taken_up();
     }
 
     /// Applies the records that are there already, so that their commands go out together.
@@ -265,6 +286,58 @@ impl<'a> Driver<'a> {
             Alarm::Plan(attempt) => self.plan_due = Some(attempt),
             Alarm::Publish(task, attempt) => self.due.push((task, attempt)),
             Alarm::Deadline => self.deadline_rang = true,
+            Alarm::Held => self.held_rang = true,
+        }
+    }
+
+    /// Records that the job is taken up, before anything of it can do harm; what is outstanding waits until that is in the log.
+    async fn take_up(&mut self, hold: &Hold) -> Result<(), Error> {
+        self.last = None;
+        if !self.machine.is_taken_up(hold.number) {
+            let (worker, number) = (hold.worker.clone(), hold.number);
+            let event = Event::TakenUp {
+                worker,
+                hold: number,
+            };
+            let events = vec![event];
+            let payload = wire::encode(&LogEntry { events })?;
+            self.broker.append(self.job, None, payload).await?;
+        }
+        (self.joins, self.holds) = (Some(hold.number), Some(hold.number));
+        let alarms = self.alarms.entry(Instant::now() + HELD).or_default();
+        alarms.push(Alarm::Held);
+        self.begin_if_taken_up();
+        Ok(())
+    }
+
+    /// Begins with what is outstanding once the log says that the job is taken up, and leaves all else undone before. What
+    /// was asked for earlier may not have been carried out: what is not answered is carried out.
+    fn begin_if_taken_up(&mut self) {
+        let Some(hold) = self.joins else { return };
+        self.commands.clear();
+        if self.machine.is_taken_up(hold) {
+            self.joins = None;
+            self.commands = self.machine.outstanding();
+        }
+    }
+
+    /// Records that the job has been held for a while and has a plan.
+    async fn record_held(&mut self) -> Result<(), Error> {
+        if !std::mem::take(&mut self.held_rang) {
+            return Ok(());
+        }
+        if self.machine.plan().is_none() {
+            let alarms = self.alarms.entry(Instant::now() + HELD).or_default();
+            alarms.push(Alarm::Held);
+            return Ok(());
+        }
+        match self.holds.take() {
+            // A record would make the log of a job that was forgotten come to be again.
+            Some(hold) if self.machine.is_taken_up(hold) && !self.is_forgotten().await? => {
+                self.append(&format!("held.{hold:x}"), Event::Held { hold })
+                    .await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -324,6 +397,7 @@ impl<'a> Driver<'a> {
             self.append("deadline", Event::DeadlineReached { life })
                 .await?;
         }
+        self.record_held().await?;
         self.plan_if_due(live).await?;
         self.publish_due().await?;
         self.publish_again(again).await?;

@@ -1,24 +1,28 @@
 //! The service: pulls jobs and drives several at once.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use futures::FutureExt;
 use tokio::sync::{Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{Instrument, error, info, info_span, warn};
 
-use super::driver::{self, End};
+use super::Error;
+use super::driver::{self, End, Hold};
 use super::live::{self, LiveWorkers};
-use crate::broker::{Broker, DeadLetter, Delivery, Queue, Settle};
-use crate::ids::{JobId, LetterId};
+use crate::broker::{self, Broker, DeadLetter, Delivery, Queue, Settle};
+use crate::ids::{JobId, LetterId, WorkerId};
 use crate::io::source::Sources;
+use crate::job::Event;
 use crate::job::failure::chain;
 use crate::ops::Registry;
 use crate::partition::hash_key;
 use crate::tables::Tables;
-use crate::wire::{self, JobMessage};
+use crate::wire::{self, JobMessage, LogEntry};
 
 /// Jobs that one process coordinates at once.
 pub const JOBS_AT_ONCE: usize = 32;
@@ -28,31 +32,51 @@ const PULL_WAIT: Duration = Duration::from_secs(20);
 const WAIT_MAX: Duration = Duration::from_secs(600);
 /// How long a job rests that could not be driven.
 const RETRY_WAIT: Duration = Duration::from_secs(1);
+/// How long a job or message rests that only a newer coordinator can read.
+const NEWER_WAIT: Duration = Duration::from_secs(5);
+/// How long it may take to record that a job is given back.
+const GIVE_BACK_WAIT: Duration = Duration::from_secs(2);
+/// Holds of jobs that are remembered at most.
+const HOLDS_MAX: usize = 1024;
 
 /// The jobs that this process coordinates now.
 #[derive(Debug, Clone, Default)]
-pub struct Driven(Arc<Mutex<BTreeSet<JobId>>>);
+pub struct Driven(Arc<Mutex<Jobs>>);
+
+#[derive(Debug, Default)]
+struct Jobs {
+    driven: BTreeSet<JobId>,
+    /// The number of this process's hold of a job, for as long as the broker alone is the cause that it lets go of it: the
+    /// log then counts one hold, however often that happens.
+    holds: BTreeMap<JobId, u64>,
+}
 
 impl Driven {
     /// Lists them.
     #[must_use]
     pub fn list(&self) -> Vec<JobId> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .iter()
-            .cloned()
-            .collect()
+        self.with(|jobs| jobs.driven.iter().cloned().collect())
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut BTreeSet<JobId>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut Jobs) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn hold(&self, job: &JobId) -> u64 {
+        self.with(|jobs| {
+            if jobs.holds.len() >= HOLDS_MAX {
+                jobs.holds.pop_first();
+            }
+            *jobs.holds.entry(job.clone()).or_insert_with(rand::random)
+        })
     }
 }
 
 /// Everything that coordinating needs.
 #[derive(Debug, Clone)]
 pub struct CoordinatorService {
+    /// Under which name it takes jobs up.
+    pub worker: WorkerId,
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// Reads the headers of inputs.
@@ -119,14 +143,12 @@ impl CoordinatorService {
             Ok(message) => message.job,
             Err(error @ wire::Error::Version { .. }) => {
                 warn!(error = chain(&error), "left a job to a newer coordinator");
-                let how = Settle::Retry {
-                    delay: Duration::from_secs(5),
-                };
+                let how = Settle::Retry { delay: NEWER_WAIT };
                 return self.settle(&delivery, how).await;
             }
             Err(error) => return self.bury(&delivery, &error).await,
         };
-        if !self.driven.with(|driven| driven.insert(job.clone())) {
+        if !self.driven.with(|jobs| jobs.driven.insert(job.clone())) {
             // The lease ran out while this very process drives the job: the driver goes on.
             let how = Settle::Retry {
                 delay: self.broker.lease_duration(Queue::Jobs),
@@ -137,7 +159,7 @@ impl CoordinatorService {
         self.drive(&job, &delivery, live, shutdown)
             .instrument(span)
             .await;
-        self.driven.with(|driven| driven.remove(&job));
+        self.driven.with(|jobs| jobs.driven.remove(&job));
     }
 
     async fn drive(
@@ -149,14 +171,30 @@ impl CoordinatorService {
     ) {
         info!(deliveries = delivery.deliveries, "coordinating");
         let with = (&self.sources, &self.tables, &self.registry);
+        let hold = Hold {
+            worker: self.worker.clone(),
+            number: self.driven.hold(job),
+        };
+        let driving = driver::drive(job, &hold, &self.broker, with, live);
         let end = tokio::select! {
-            end = driver::drive(job, &self.broker, with, live) => end,
+            end = AssertUnwindSafe(driving).catch_unwind() => end,
             () = self.keep(delivery) => return,
             () = shutdown.cancelled() => {
+                self.record_held(job, &hold).await;
                 info!("gave the job back");
                 return self.settle(delivery, Settle::Retry { delay: Duration::ZERO }).await;
             }
         };
+        let Ok(end) = end else {
+            error!("coordinating panicked; the job is tried again");
+            self.driven.with(|jobs| jobs.holds.remove(job));
+            return self
+                .settle(delivery, Settle::Retry { delay: RETRY_WAIT })
+                .await;
+        };
+        if !end.as_ref().is_err_and(is_of_the_broker) {
+            self.driven.with(|jobs| jobs.holds.remove(job));
+        }
         match end {
             Ok(End::Finished) => self.settle(delivery, Settle::Done).await,
             Ok(End::Waits(wait)) => {
@@ -174,6 +212,12 @@ impl CoordinatorService {
                 )
                 .await;
             }
+            Err(error @ Error::Wire(wire::Error::Version { .. })) => {
+                warn!(error = chain(&error), "left the job to a newer coordinator");
+                self.record_held(job, &hold).await;
+                self.settle(delivery, Settle::Retry { delay: NEWER_WAIT })
+                    .await;
+            }
             Err(error) => {
                 error!(
                     error = chain(&error),
@@ -182,6 +226,27 @@ impl CoordinatorService {
                 self.settle(delivery, Settle::Retry { delay: RETRY_WAIT })
                     .await;
             }
+        }
+    }
+
+    /// Records that the job is given back in good order: whoever holds it next need not think that it did any harm.
+    async fn record_held(&self, job: &JobId, hold: &Hold) {
+        let record = async {
+            // A record would make the log of a job that was forgotten come to be again.
+            if !self.broker.jobs().await?.contains(job) {
+                return Ok(());
+            }
+            let events = vec![Event::Held { hold: hold.number }];
+            let payload = wire::encode(&LogEntry { events })?;
+            Ok::<_, Error>(self.broker.append(job, None, payload).await?)
+        };
+        match tokio::time::timeout(GIVE_BACK_WAIT, record).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(
+                error = chain(&error),
+                "it was not recorded that the job was given back"
+            ),
+            Err(_) => warn!("it was not recorded in time that the job was given back"),
         }
     }
 
@@ -227,5 +292,14 @@ impl CoordinatorService {
                 "the job's delivery could not be settled; its lease runs out"
             );
         }
+    }
+}
+
+/// Tells whether the broker's absence, not the job, is the cause that a job cannot be driven.
+fn is_of_the_broker(error: &Error) -> bool {
+    match error {
+        Error::Broker(broker::Error::TooLarge { .. }) => false,
+        Error::Broker(_) | Error::LogEnded => true,
+        Error::Wire(_) | Error::BlobMissing { .. } | Error::Bug { .. } => false,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::failure::{Failure, FailureClass};
 use super::shape::{EDGES_MAX, STAGES_MAX, TASKS_MAX};
-use crate::ids::{StageId, TaskId, WorkerRef};
+use crate::ids::{StageId, TaskId, WorkerId, WorkerRef};
 
 /// Says why the machine ends a job by its own judgement.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,6 +47,15 @@ pub enum Error {
         /// The limit.
         limit_ms: u64,
     },
+    /// Those who took the job up died one after the other, and it got no further.
+    #[error(
+        "{} workers took the job up and ended before it got any further: {}; see their logs for what it did to them, then `swath retry` it",
+        workers.len(), names(workers)
+    )]
+    KillsWhoCoordinatesIt {
+        /// Who they were.
+        workers: Vec<WorkerId>,
+    },
     /// The partitions of a task vanish each time they are made.
     #[error(
         "the partitions of task {producer} were made and lost {losses} times, the last time on worker {worker} as task {reader} read them; check that worker's memory, disk and network"
@@ -83,6 +92,7 @@ impl Error {
             | Self::TooManyInputs { .. }
             | Self::InputNotBefore { .. } => "malformed-plan",
             Self::Deadline { .. } => "deadline",
+            Self::KillsWhoCoordinatesIt { .. } => "poison-job",
             Self::PartitionKeepsVanishing { .. } => "partition-keeps-vanishing",
             Self::TaskKeepsReturning { .. } => "task-keeps-returning",
         }
@@ -93,6 +103,7 @@ impl Error {
     pub const fn class(&self) -> FailureClass {
         match self {
             Self::Deadline { .. } => FailureClass::Timeout,
+            Self::KillsWhoCoordinatesIt { .. } => FailureClass::Poison,
             Self::TooManyStages { .. }
             | Self::TooManyTasks { .. }
             | Self::TooManyInputs { .. }
@@ -107,4 +118,9 @@ impl Error {
     pub fn failure(&self) -> Failure {
         Failure::of(self.class(), self.code(), self)
     }
+}
+
+fn names(workers: &[WorkerId]) -> String {
+    let names: Vec<&str> = workers.iter().map(WorkerId::as_str).collect();
+    names.join(", ")
 }

@@ -117,6 +117,18 @@ pub enum Event {
         /// Why.
         failure: Failure,
     },
+    /// A worker took the job up, to coordinate it. Of one that dies before the job gets any further, this is what is left.
+    TakenUp {
+        /// The worker.
+        worker: WorkerId,
+        /// Which hold of the job it is; drawn at random.
+        hold: u64,
+    },
+    /// A worker that took the job up has not died of it: it gives the job back, or has coordinated it for a while.
+    Held {
+        /// Which hold of the job it was.
+        hold: u64,
+    },
     /// The cluster now has this many slots; the window of published tasks follows.
     Capacity {
         /// Slots of all live workers.

@@ -273,6 +273,23 @@ where
 fn messages_of_every_version_are_understood_and_those_of_this_one_written_alike() {
     check("job", &JobMessage { job: job() });
     check("log", &log_entry());
+    check(
+        "log-coordinators",
+        &LogEntry {
+            events: vec![
+                Event::TakenUp {
+                    worker: worker().id,
+                    hold: 46,
+                },
+                Event::Held { hold: 46 },
+                Event::PlanFailed {
+                    life: 47,
+                    attempt: Attempt(48),
+                    failure: failure(FailureClass::Retry { after_ms: None }),
+                },
+            ],
+        },
+    );
     check("task", &task_message());
     check("worker", &worker_state());
     check("worker-with-room", &worker_state_with_room());

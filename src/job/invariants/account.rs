@@ -18,6 +18,10 @@ pub(in crate::job) struct Witness {
     pub(super) life: u32,
     /// How many tries to plan failed in this life, of those that were asked for and may be tried again.
     pub(super) plan_failures: u32,
+    /// Who took the job up since it last got further, without those that got off well.
+    pub(super) holds: BTreeSet<u64>,
+    /// Whether one more took it up than may die of it.
+    pub(super) worn_out: bool,
     pub(super) shapes: Vec<StageShape>,
     /// The standing winners, as the machine says.
     pub(super) winners: Winners,
@@ -45,6 +49,9 @@ pub(in crate::job) struct Witness {
 
 impl Witness {
     pub(super) fn note(&mut self, at: Timestamp, event: &Event, machine: &JobMachine) {
+        if self.decided.is_none() {
+            self.note_hold(event);
+        }
         match event {
             Event::Submitted(submission)
                 if self.submitted_at.is_none() && self.decided.is_none() =>
@@ -119,7 +126,26 @@ impl Witness {
         self.charged.clear();
         self.dead.clear();
         self.plan_failures = 0;
+        self.holds.clear();
+        self.worn_out = false;
         Some(dropped)
+    }
+
+    fn note_hold(&mut self, event: &Event) {
+        match event {
+            Event::TakenUp { hold, .. } if self.submitted_at.is_some() => {
+                self.worn_out = self.holds.len() == 5 && !self.holds.contains(hold);
+                self.holds.insert(*hold);
+            }
+            Event::Held { hold } => {
+                self.holds.remove(hold);
+            }
+            Event::Planned { .. }
+            | Event::PlanFailed { .. }
+            | Event::TaskSucceeded(_)
+            | Event::TaskFailed(_) => self.holds.clear(),
+            _ => {}
+        }
     }
 
     pub(super) fn waits_for_plan(&self, life: u32) -> bool {

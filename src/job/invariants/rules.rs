@@ -257,6 +257,9 @@ impl Witness {
             })?;
             let all_settled =
                 !self.shapes.is_empty() && self.settled().iter().all(|settled| *settled);
+            hold("a poison job is given up", !self.worn_out, || {
+                format!("{:?} took it up, and it goes on", self.holds)
+            })?;
             return hold(name, !all_settled, || {
                 "all is done, and the job goes on".to_owned()
             });
@@ -268,6 +271,7 @@ impl Witness {
             Outcome::Succeeded => self.settled().iter().all(|settled| *settled),
             Outcome::Cancelled => self.cancel_seen,
             Outcome::Failed { failure, .. } if failure.code == "deadline" => self.deadline_seen,
+            Outcome::Failed { failure, .. } if failure.code == "poison-job" => self.worn_out,
             Outcome::Failed { failure, .. } => match failure.class {
                 FailureClass::Retry { .. } => used_up.is_some() || plan_used_up,
                 FailureClass::Timeout | FailureClass::Panic => dead_end || plan_used_up,

@@ -24,6 +24,9 @@ use super::shape;
 use crate::ids::{Attempt, ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
 use crate::time::Timestamp;
 
+/// Workers that may take a job up and end before it gets any further. The next one ends the job instead.
+const HOLDS_MAX: usize = 5;
+
 /// Folds the log of one job.
 ///
 /// It is total: any event, twice, late, in any order, gives no error and no panic. The same log gives the
@@ -36,6 +39,8 @@ pub struct JobMachine {
     life: u32,
     /// When this life began: the deadline counts from here.
     begun_at: Option<Timestamp>,
+    /// Who took the job up since it last got any further, and is not known to have got off well.
+    holds: Vec<(u64, WorkerId)>,
     slots: u32,
     /// Lives of workers that ended before there was a plan; each tells something only then.
     lost_before_plan: BTreeSet<(WorkerId, Incarnation)>,
@@ -125,9 +130,17 @@ impl JobMachine {
         if let Some(board) = &mut self.board {
             board.wake(at);
         }
+        if is_progress(event) {
+            self.holds.clear();
+        }
         match event {
             Event::Submitted(submission) => {
                 self.submit(at, submission, commands);
+                None
+            }
+            Event::TakenUp { worker, hold } => self.taken_up(worker, *hold),
+            Event::Held { hold } => {
+                self.holds.retain(|(held, _)| held != hold);
                 None
             }
             Event::Planned { stages, plan } => self.planned(at, stages, plan),
@@ -199,6 +212,7 @@ impl JobMachine {
             return Vec::new();
         }
         self.life = life;
+        self.holds.clear();
         self.begun_at = Some(at);
         self.decided = None;
         self.outcome = None;
@@ -243,6 +257,23 @@ impl JobMachine {
         }
         self.board = Some(board);
         None
+    }
+
+    fn taken_up(&mut self, worker: &WorkerId, hold: u64) -> Option<Outcome> {
+        if self.submission.is_none() || self.has_hold(hold) {
+            return None;
+        }
+        if self.holds.len() >= HOLDS_MAX {
+            let workers = self.holds.iter().map(|(_, worker)| worker.clone());
+            let workers = workers.collect();
+            return Some(failed(None, &Error::KillsWhoCoordinatesIt { workers }));
+        }
+        self.holds.push((hold, worker.clone()));
+        None
+    }
+
+    fn has_hold(&self, hold: u64) -> bool {
+        self.holds.iter().any(|(held, _)| *held == hold)
     }
 
     fn worker_lost(&mut self, worker: &WorkerId, incarnation: Incarnation) {
@@ -411,6 +442,13 @@ impl JobMachine {
         self.life
     }
 
+    /// Tells whether a worker that recorded that it takes the job up may carry out what is outstanding: its record has been
+    /// folded, or the job is at its end.
+    #[must_use]
+    pub fn is_taken_up(&self, hold: u64) -> bool {
+        self.decided.is_some() || self.outcome.is_some() || self.has_hold(hold)
+    }
+
     /// Returns what tells this life of the job apart from its other ones, and from a job that was forgotten.
     #[must_use]
     pub fn seed(&self) -> u64 {
@@ -467,6 +505,17 @@ impl JobMachine {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.board.as_ref().map_or(0, Board::heap_bytes)
     }
+}
+
+/// Tells whether an event shows that the job got further: who coordinates it then has not died of it.
+const fn is_progress(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::Planned { .. }
+            | Event::PlanFailed { .. }
+            | Event::TaskSucceeded(_)
+            | Event::TaskFailed(_)
+    )
 }
 
 const fn unplanned(failure: Failure) -> Outcome {

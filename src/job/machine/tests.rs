@@ -312,6 +312,48 @@ fn a_plan_that_may_be_made_later_is_tried_again_as_often_as_a_task_is() {
     check(&script);
 }
 
+fn taken_up(hold: u64) -> Event {
+    let worker = WorkerId::new(format!("w{hold}")).unwrap();
+    Event::TakenUp { worker, hold }
+}
+
+#[test]
+fn a_job_that_kills_who_coordinates_it_fails_as_poison_and_a_retry_revives_it() {
+    let died = |holds: std::ops::Range<u64>| holds.map(|hold| (taken_up(hold), ""));
+    let mut script = vec![(taken_up(0), ""), (submit(), "plan")];
+    script.extend(died(1..6));
+    // A rolling restart: each gives the job back in good order.
+    for hold in 6..12 {
+        script.splice(2..2, [(taken_up(hold), ""), (Event::Held { hold }, "")]);
+    }
+    let planned_at_last = [(planned(&[(2, &[])]), "0/0#0 0/1#0")];
+    let mut goes_on = script.clone();
+    goes_on.extend(planned_at_last);
+    // It got further, so the count begins anew.
+    goes_on.extend(died(20..25));
+    goes_on.push((ok(0, 0, 0, 1, "a"), ""));
+    goes_on.extend(died(30..35));
+    goes_on.push((taken_up(35), "fail:poison-job"));
+    check(&goes_on);
+
+    script.push((taken_up(50), "fail:poison-job"));
+    let machine = check(&script);
+    assert!(machine.is_taken_up(50), "it may record the end");
+    let failure = failure_of(&machine);
+    assert_eq!(failure.class, FailureClass::Poison);
+    let history =
+        "5 workers took the job up and ended before it got any further: w1, w2, w3, w4, w5;";
+    assert!(failure.message.starts_with(history), "{failure}");
+    script.extend([
+        (finished(0, failed_by(FailureClass::Poison)), "release"),
+        (taken_up(51), ""),
+        (retried(1), "plan"),
+        (taken_up(52), ""),
+        (planned(&[(1, &[])]), "0/0#0"),
+    ]);
+    check(&script);
+}
+
 #[test]
 fn a_plan_that_cannot_be_made_or_cannot_end_fails_the_job() {
     let fails = |event, expected| {

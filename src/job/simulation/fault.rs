@@ -47,6 +47,12 @@ faults! {
     CommandTwice,
     /// A coordinator died between its commands.
     CoordinatorDied,
+    /// A coordinator gave the job back in good order.
+    GaveBack,
+    /// The job killed a coordinator that planned it.
+    PlanKilled,
+    /// So many died of the job that it was given up.
+    PoisonJob,
     /// A coordinator slept and went on with an old view of the log.
     CoordinatorSlept,
     /// Two coordinators drove the job at once.

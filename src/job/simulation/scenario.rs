@@ -42,6 +42,7 @@ pub(super) struct Hostility {
     pub(super) notice_lost: u64,
     pub(super) plan_fails: u64,
     pub(super) plan_malformed: bool,
+    pub(super) plan_kills: u64,
     /// How often in the whole run, not in a thousand.
     pub(super) worker_deaths: i64,
     pub(super) worker_pauses: i64,
@@ -120,6 +121,9 @@ impl Hostility {
         }
         if rng.permille(80) {
             drawn.plan_fails = 500;
+        }
+        if rng.permille(40) {
+            drawn.plan_kills = if rng.permille(500) { 1_000 } else { 600 };
         }
         drawn.plan_malformed = rng.permille(10);
         drawn

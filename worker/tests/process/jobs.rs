@@ -94,6 +94,62 @@ async fn a_task_that_kills_its_workers_is_given_up_after_five_and_the_others_end
     assert_eq!(died.count(), 5);
 }
 
+/// A job whose planning never ends: its source takes requests and says nothing. So whoever takes it up can be killed while it plans.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_that_kills_who_coordinates_it_is_given_up_after_five_and_a_retry_revives_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let source = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let server = NatsServer::start().unwrap();
+    let client = connect(&server).await;
+    let mut spec = slow_ndvi(dir.path(), &dir.path().join("never.tif"));
+    spec.operation = TaskOperation::Convert {
+        input: format!("http://{}/a.tif", source.local_addr().unwrap()),
+    };
+    let job = submit(&client, &spec).await;
+    let takes_it_up = async |name: &str| {
+        let worker = WorkerProcess::start(name, &server);
+        wait_for("it takes the job up", async || {
+            let log = events(&client, &job).await;
+            let taken = log.iter().any(
+                |event| matches!(event, Event::TakenUp { worker, .. } if worker.as_str() == name),
+            );
+            taken.then_some(())
+        })
+        .await;
+        worker
+    };
+    // Who gives the job back in good order is not counted: a rolling restart is no reason to give a job up.
+    for number in 0..3 {
+        let mut worker = takes_it_up(&format!("leaves-{number}")).await;
+        assert!(worker.terminate().success());
+    }
+    for number in 0..5 {
+        assert!(!client.status(&job).await.unwrap().is_complete());
+        takes_it_up(&format!("dies-{number}")).await.kill();
+    }
+    let worker = takes_it_up("last").await;
+    let ended = client.wait(&job).await.unwrap();
+    let Some(Outcome::Failed { failure, .. }) = &ended.outcome else {
+        panic!("{ended:?}");
+    };
+    assert_eq!(failure.code, "poison-job", "{failure}");
+    let history = "dies-0, dies-1, dies-2, dies-3, dies-4";
+    assert!(failure.message.contains(history), "{failure}");
+    // It is not taken up again, until somebody retries it.
+    client.retry(&job).await.unwrap();
+    wait_for("the job is taken up again", async || {
+        let log = events(&client, &job).await;
+        let retried = log
+            .iter()
+            .position(|event| matches!(event, Event::Retried { .. }))?;
+        let again = |event: &Event| matches!(event, Event::TakenUp { .. });
+        log.get(retried..)?.iter().any(again).then_some(())
+    })
+    .await;
+    assert!(!client.status(&job).await.unwrap().is_complete());
+    drop(worker);
+}
+
 fn scene(dir: &Path, size: u32) {
     let sample = SampleOptions {
         size,

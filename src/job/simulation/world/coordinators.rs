@@ -6,7 +6,7 @@ use super::super::broker::{Input, Message, Published};
 use super::super::fault::Fault;
 use super::super::worker::{Run, SLOTS};
 use super::{Happening, MS, World, injected};
-use crate::ids::{Attempt, ExecutionId, StageId, TaskId};
+use crate::ids::{Attempt, ExecutionId, StageId, TaskId, WorkerId};
 use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, Payload};
 
 impl World {
@@ -15,14 +15,17 @@ impl World {
         for (at, event) in &self.broker.log {
             machine.apply(*at, event);
         }
-        let commands = machine.outstanding();
+        let hold = self.rng.next();
         let it = &mut self.coordinators[number];
         it.life += 1;
         it.up = true;
         it.machine = machine;
+        (it.hold, it.joins) = (hold, true);
         it.read = self.broker.log.len();
         let life = it.life;
-        self.tell(|| format!("coordinator {number} starts and carries out {commands:?}"));
+        self.tell(|| format!("coordinator {number} starts"));
+        let worker = WorkerId::new(format!("c{number}")).unwrap();
+        self.soon(Event::TakenUp { worker, hold });
         let slots = u32::try_from(self.workers.len() * SLOTS).unwrap();
         let soon = self.now + self.rng.between(0, 20 * MS);
         self.at(
@@ -32,7 +35,7 @@ impl World {
                 sender: None,
             },
         );
-        self.carry_out_all(number, life, &commands);
+        self.carry_out_all(number, life, &[]);
     }
 
     pub(super) fn step(&mut self, number: usize, life: u32) {
@@ -51,6 +54,13 @@ impl World {
             let (at, event) = &self.broker.log[it.read];
             commands.extend(it.machine.apply(*at, event));
             it.read += 1;
+            // After each event: the next one may be progress, which strikes the hold again.
+            if it.joins && it.machine.is_taken_up(it.hold) {
+                it.joins = false;
+                commands = it.machine.outstanding();
+            } else if it.joins {
+                commands.clear();
+            }
         }
         // The job ended and was retried: this coordinator is done, and the new life calls for one.
         let ended = commands.contains(&Command::Release);
@@ -76,6 +86,9 @@ impl World {
                 return;
             }
             self.carry_out(number, command);
+            if !self.coordinators[number].up {
+                return;
+            }
             if self.rng.permille(self.hostility.command_twice) {
                 self.counts.hit(Fault::CommandTwice);
                 self.carry_out(number, command);
@@ -118,8 +131,14 @@ impl World {
 
     pub(super) fn coordinator_dies(&mut self, number: usize) {
         self.tell(|| format!("coordinator {number} dies"));
-        self.counts.hit(Fault::CoordinatorDied);
         self.coordinators[number].up = false;
+        let hold = self.coordinators[number].hold;
+        if self.rng.permille(300) {
+            self.counts.hit(Fault::GaveBack);
+            self.soon(Event::Held { hold });
+        } else {
+            self.counts.hit(Fault::CoordinatorDied);
+        }
         let later = self.now + self.rng.between(50 * MS, 800 * MS);
         self.at(
             later,
@@ -186,6 +205,10 @@ impl World {
     }
 
     pub(super) fn plan(&mut self, number: usize, attempt: Attempt) {
+        if self.rng.permille(self.hostility.plan_kills) {
+            self.counts.hit(Fault::PlanKilled);
+            return self.coordinator_dies(number);
+        }
         if self.rng.permille(self.hostility.plan_fails) {
             let after_ms = self.rng.permille(300).then_some(120);
             let class = match self.rng.index(10) {

@@ -37,6 +37,11 @@ impl World {
                     self.justify(Fault::PlanFailed, &outcome)?;
                 }
                 "injected-plan" => self.justify_plan_tries(&outcome)?,
+                "poison-job" => {
+                    self.counts.hit(Fault::PoisonJob);
+                    let died = self.counts.of(Fault::CoordinatorDied);
+                    hold("a failure has a cause", died > 0, || format!("{outcome:?}"))?;
+                }
                 "malformed-plan" => self.justify(Fault::PlanMalformed, &outcome)?,
                 "deadline" => {
                     let due =

@@ -179,6 +179,8 @@ impl World {
                 self.counts.hit(Fault::StaleEnd);
             }
             Event::Submitted(_)
+            | Event::TakenUp { .. }
+            | Event::Held { .. }
             | Event::TaskFailed(_)
             | Event::Straggling { .. }
             | Event::Finished { .. }

@@ -101,6 +101,10 @@ struct Coordinator {
     up: bool,
     life: u32,
     machine: JobMachine,
+    /// Names its hold of the job.
+    hold: u64,
+    /// Whether it waits to see its own record before it does anything.
+    joins: bool,
     read: usize,
     done: bool,
 }
@@ -206,6 +210,8 @@ impl World {
                 up: false,
                 life: 0,
                 machine,
+                hold: 0,
+                joins: false,
                 read: 0,
                 done: false,
             };
