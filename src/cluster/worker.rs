@@ -95,6 +95,8 @@ impl Worker {
             dir: config.store_dir.clone(),
             disk_bytes: config.store_disk_bytes,
             max_age: config.partition_age,
+            // A name made up at random does not come back.
+            owner: config.id.is_some().then(|| me.id.clone()),
         })?;
         let exchange = FlightExchange::new(
             Arc::clone(&store),

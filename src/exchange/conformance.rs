@@ -39,6 +39,7 @@ impl TestDir {
             dir: self.0.clone(),
             disk_bytes,
             max_age: Duration::from_secs(60),
+            owner: None,
         })
         .unwrap()
     }

@@ -187,7 +187,7 @@ impl Shared {
         }
     }
 
-    async fn record(&self, job: &JobId, event: Event) -> Result<(), String> {
+    pub(super) async fn record(&self, job: &JobId, event: Event) -> Result<(), String> {
         let entry = LogEntry {
             events: vec![event],
         };

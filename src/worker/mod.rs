@@ -4,6 +4,7 @@
 //! Dying between record and settle means a second run, never a loss. [`run`] is the service and pulls; `hold` sees
 //! one delivery through; [`execute`] does the work of one task; `report` records results in groups.
 
+mod comeback;
 pub mod config;
 mod cpu;
 pub mod execute;

@@ -135,6 +135,11 @@ impl TaskService {
                 .keep(Arc::clone(&broker), ended.clone()),
         );
         services.spawn(Arc::clone(&shared).listen(drain.clone(), ended.clone()));
+        // Before the first heartbeat: the new life ends the earlier one, and with it what only that is known to hold.
+        tokio::select! {
+            () = shared.offer_again(&services, &ended) => {}
+            () = stop.cancelled() => {}
+        }
         services.spawn(Arc::clone(&shared).heartbeat(ended.clone()));
         services.spawn(Arc::clone(&shared).expire_partitions(ended.clone()));
         let reporter = tokio::spawn(report::run(Arc::clone(&broker), receiver));

@@ -10,13 +10,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures::stream::{self, Stream, TryStreamExt};
+use serde::{Deserialize, Serialize};
 use tracing::warn;
 
 use super::Error;
 use super::budget::Reservation;
 use super::folder::failed;
 use crate::exchange::buffers::Buffers;
-use crate::exchange::frame::{Frame, u64_of};
+use crate::exchange::frame::{Frame, Tally, u64_of};
 
 /// Bytes read at a time; a piece ends with the frame that passes it.
 const READ_BYTES: u64 = 2 << 20;
@@ -24,11 +25,28 @@ const READ_BYTES: u64 = 2 << 20;
 const ALIGNMENT: usize = 64;
 
 /// Where a frame lies in its file.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+#[serde(from = "(u64, u32, u32)", into = "(u64, u32, u32)")]
 pub(super) struct Place {
     offset: u64,
     header_bytes: u32,
     body_bytes: u32,
+}
+
+impl From<(u64, u32, u32)> for Place {
+    fn from((offset, header_bytes, body_bytes): (u64, u32, u32)) -> Self {
+        Self {
+            offset,
+            header_bytes,
+            body_bytes,
+        }
+    }
+}
+
+impl From<Place> for (u64, u32, u32) {
+    fn from(place: Place) -> Self {
+        (place.offset, place.header_bytes, place.body_bytes)
+    }
 }
 
 impl Place {
@@ -40,7 +58,7 @@ impl Place {
         self.body() + aligned(u64::from(self.body_bytes))
     }
 
-    fn end(&self) -> u64 {
+    pub(super) fn end(&self) -> u64 {
         self.offset.saturating_add(self.bytes())
     }
 }
@@ -114,6 +132,12 @@ impl DiskWriter {
         })
     }
 
+    /// Writes what the file says of itself behind the frames; it is small, and may pass the limit.
+    pub(super) fn write_index(&mut self, index: &[u8]) -> Result<(), Error> {
+        self.disk.held.grow_past(u64_of(index.len()));
+        self.file.write_all(index).map_err(failed(&self.disk.path))
+    }
+
     /// Hands everything to the system. Nothing is synced: a partition that a power cut takes is made again.
     pub(super) fn finish(mut self) -> Result<DiskFile, Error> {
         self.file.flush().map_err(failed(&self.disk.path))?;
@@ -122,6 +146,27 @@ impl DiskWriter {
 }
 
 impl DiskFile {
+    /// Takes over a file of an earlier life: it is removed like any other when nobody needs it.
+    pub(super) fn found(path: PathBuf, held: Reservation) -> Self {
+        Self { path, held }
+    }
+
+    /// Counts the bytes of a file that was found, past the limit if need be.
+    pub(super) fn hold(&mut self, bytes: u64) {
+        self.held.grow_past(bytes);
+    }
+
+    /// Sums the frames at `places`, on the thread that calls.
+    pub(super) fn checksum(&self, places: Arc<[Place]>) -> Result<u64, Error> {
+        let mut tally = Tally::new();
+        let mut reader = DiskReader::open(self.path.clone(), places)?;
+        while let Some((frames, next)) = reader.next()? {
+            frames.iter().for_each(|frame| tally.sum(frame));
+            reader = next;
+        }
+        Ok(tally.trailer().checksum)
+    }
+
     /// Reads the frames at `places`, some at a time, on threads that may block; one read is always ahead.
     ///
     /// `keep` is kept until the last frame is read.
@@ -243,9 +288,12 @@ fn part(bytes: &Bytes, offset: u64, length: u32) -> io::Result<Bytes> {
     Ok(bytes.slice(from..from + length))
 }
 
+/// Ends the name of a run's file.
+pub(super) const EXTENSION: &str = "partition";
+
 /// Returns where the `number`th file is.
 pub(super) fn path_of(folder: &Path, number: u64) -> PathBuf {
-    folder.join(format!("{number:08}.partition"))
+    folder.join(format!("{number:08}.{EXTENSION}"))
 }
 
 #[cfg(test)]

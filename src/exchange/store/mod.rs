@@ -5,6 +5,7 @@
 //! released, and a partition (or the rest of one) that finds memory full goes to a file, of which each run of a
 //! task has one, however many partitions it writes. The other way, to move the oldest out, would write bytes that
 //! are often about to be released, and would make a writer wait for the moving of somebody else's partition.
+//! A run that lies in its file as a whole can be found again there after a crash (`index`).
 //! When the disk is full as well, partitions make way that are only kept in case their job is retried: the job first kept goes first.
 //!
 //! [`writer`] is the way in for one partition and [`shuffle`] for all of a run, both over `run`; [`partition`]
@@ -13,6 +14,7 @@
 mod budget;
 mod disk;
 mod folder;
+mod index;
 pub mod partition;
 mod run;
 pub mod shuffle;
@@ -26,14 +28,14 @@ use std::time::{Duration, Instant};
 
 use arrow::datatypes::SchemaRef;
 use serde::{Deserialize, Serialize};
-use tracing::debug;
+use tracing::{debug, warn};
 
 pub use partition::{PartitionSummary, StoredPartition};
 pub use shuffle::ShuffleWriter;
 pub use writer::PartitionWriter;
 
 use super::{Error, PartitionKey};
-use crate::ids::{ExecutionId, JobId, StageId, TaskId};
+use crate::ids::{ExecutionId, JobId, StageId, TaskId, WorkerId};
 use crate::wire::{StoreDisk, StoredRun};
 use budget::Budget;
 use folder::Folder;
@@ -52,6 +54,9 @@ pub struct StoreConfig {
     /// How long a partition that nobody reads is kept; default 24 hours. It only catches what no job
     /// released: longer than the longest pause between two stages.
     pub max_age: Duration,
+    /// Whose store it is. After a crash the next store of the same owner has those runs again that lay on disk as a whole;
+    /// default none: what a dead process left is removed by the next store of the same folder.
+    pub owner: Option<WorkerId>,
 }
 
 impl Default for StoreConfig {
@@ -61,6 +66,7 @@ impl Default for StoreConfig {
             dir: std::env::temp_dir().join("swath-partitions"),
             disk_bytes: 64 << 30,
             max_age: Duration::from_secs(24 * 60 * 60),
+            owner: None,
         }
     }
 }
@@ -93,12 +99,17 @@ pub struct PartitionStore {
 }
 
 impl PartitionStore {
-    /// Makes an empty store, and removes the files of stores whose process died.
+    /// Makes a store with what a dead store of its owner left on disk, and removes what others left, but for what was written
+    /// within the last hour by one that has a name and may come back.
+    ///
+    /// What is found again is what its index says; whether the bytes are what was written shows when they are read, or by
+    /// [`PartitionStore::drop_if_damaged`].
     ///
     /// # Errors
     /// [`Error::File`] when the folder cannot be made.
     pub fn new(config: StoreConfig) -> Result<Arc<Self>, Error> {
-        Ok(Arc::new(Self {
+        let (folder, found) = Folder::create(&config.dir, config.owner.as_ref())?;
+        let store = Arc::new(Self {
             partitions: Mutex::default(),
             kept: Mutex::default(),
             found_full: AtomicBool::new(false),
@@ -106,9 +117,29 @@ impl PartitionStore {
             disk: Budget::new(config.disk_bytes),
             max_age: config.max_age,
             started: Instant::now(),
-            files: AtomicU64::new(0),
-            folder: Folder::create(&config.dir)?,
-        }))
+            files: AtomicU64::new(super::frame::u64_of(found.len())),
+            folder,
+        });
+        for path in found {
+            index::take_in(&store, path);
+        }
+        Ok(store)
+    }
+
+    /// Reads what is on disk of a run, and drops the run when its bytes are not what was written; says whether it did. It
+    /// belongs on a thread that may block.
+    pub fn drop_if_damaged(&self, run: &StoredRun) -> bool {
+        let from = first_key(&run.job, run.task, run.execution);
+        let damaged = run.partitions.iter().any(|partition| {
+            // One that was released meanwhile is nobody's loss.
+            let stored = self.lock().get(&numbered(&from, *partition)).cloned();
+            stored.is_some_and(|stored| !stored.is_intact_on_disk())
+        });
+        if damaged {
+            warn!(job = %run.job, task = %run.task, "partitions on disk are damaged, and dropped");
+            self.release_execution(&run.job, run.task, run.execution);
+        }
+        damaged
     }
 
     /// Begins to write a partition.

@@ -61,6 +61,15 @@ impl StoredPartition {
         self.disk.is_some()
     }
 
+    /// Tells whether the bytes in its file are what was written, reading them on the thread that calls.
+    pub(super) fn is_intact_on_disk(&self) -> bool {
+        let Some(disk) = self.disk.as_ref().filter(|_| self.memory.is_empty()) else {
+            return true;
+        };
+        let sum = disk.file.checksum(Arc::clone(&disk.places));
+        sum.is_ok_and(|sum| sum == self.trailer.checksum)
+    }
+
     pub(super) fn touch(&self, now_ms: u64) {
         self.used_ms.fetch_max(now_ms, Ordering::Relaxed);
     }

@@ -3,12 +3,15 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
+use tracing::error;
+
 use super::budget::Reservation;
-use super::disk::{DiskWriter, Place, bytes_of, path_of};
+use super::disk::{DiskFile, DiskWriter, Place, bytes_of, path_of};
 use super::partition::{DiskFrames, PartitionSummary, StoredPartition};
-use super::{Error, PartitionStore};
+use super::{Error, PartitionStore, index};
 use crate::exchange::PartitionKey;
 use crate::exchange::frame::{Frame, Tally};
+use crate::job::failure::chain;
 
 /// Bytes of memory that a frame takes beside its own.
 const FRAME_OVERHEAD_BYTES: u64 = 64;
@@ -97,7 +100,8 @@ impl RunSink {
             partitions,
             disk,
         } = self;
-        let disk = disk.map(DiskWriter::finish).transpose()?.map(Arc::new);
+        let disk = disk.map(|disk| finish_file(disk, &first, &partitions));
+        let disk = disk.transpose()?.map(Arc::new);
         let used_ms = store.now_ms();
         let stored = partitions.into_iter().map(|mut partition| {
             partition.memory.shrink_to_fit();
@@ -125,6 +129,24 @@ impl RunSink {
             key: Box::new(self.first.clone()),
         }
     }
+}
+
+/// Ends the file of a run, with an index where it holds the whole of it.
+fn finish_file(
+    mut disk: DiskWriter,
+    first: &PartitionKey,
+    partitions: &[Partition],
+) -> Result<DiskFile, Error> {
+    if partitions.iter().all(|it| it.memory.is_empty()) {
+        let entries = partitions
+            .iter()
+            .map(|it| (it.tally.trailer(), it.bytes, it.disk.as_slice()));
+        match index::encode(first, entries) {
+            Ok(index) => disk.write_index(&index)?,
+            Err(error) => error!(error = chain(&error), "a run has no index"),
+        }
+    }
+    disk.finish()
 }
 
 impl Partition {

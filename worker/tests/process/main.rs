@@ -4,6 +4,9 @@
 #[cfg(test)]
 mod cluster;
 #[cfg(test)]
+#[cfg(feature = "tables")]
+mod comeback;
+#[cfg(test)]
 mod jobs;
 #[cfg(all(test, target_os = "linux", target_env = "gnu"))]
 mod memory;

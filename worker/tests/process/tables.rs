@@ -30,8 +30,8 @@ const TRIES: u32 = 6;
 
 /// A server and workers.
 pub(crate) struct Cluster {
-    server: NatsServer,
-    broker: Arc<NatsBroker>,
+    pub(crate) server: NatsServer,
+    pub(crate) broker: Arc<NatsBroker>,
     pub(crate) client: Client,
     workers: Vec<WorkerProcess>,
 }
@@ -85,7 +85,7 @@ impl Cluster {
     }
 
     /// Follows the log of a job until each task of a stage that reads files has ended well; returns these tasks.
-    async fn map_is_done(&self, job: &JobId) -> BTreeSet<Task> {
+    pub(crate) async fn map_is_done(&self, job: &JobId) -> BTreeSet<Task> {
         let mut log = self.broker.tail(job).await.unwrap();
         let (mut map, mut done) = (None, BTreeSet::new());
         let follow = async {
@@ -219,14 +219,11 @@ fn write_rows(dir: &Path, files: u32) -> Vec<String> {
         .collect()
 }
 
-/// The same without the shared data, and with more rows and tasks.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_query_that_loses_a_worker_between_map_and_reduce_reruns_only_what_it_held() {
-    let dir = tempfile::tempdir().unwrap();
-    let output = dir.path().join("groups.csv");
-    let group_by = TaskOperation::GroupBy {
+/// Groups of [`write_rows`], 24 partitions of them.
+pub(crate) fn group_by(dir: &Path) -> TaskOperation {
+    TaskOperation::GroupBy {
         input: TableInput {
-            paths: write_rows(dir.path(), 12),
+            paths: write_rows(dir, 12),
             format: None,
         },
         by: vec!["k".to_owned()],
@@ -235,15 +232,27 @@ async fn a_query_that_loses_a_worker_between_map_and_reduce_reruns_only_what_it_
             partitions: Some(24),
             ..TableSettings::default()
         },
-    };
-    let cluster = Cluster::start(&["a", "b"]).await;
-    cluster.run_with_a_death(&group_by, &output, "victim").await;
-    // By hand: 240,000 rows in 5000 groups of 48; group k holds k, k + 5000, ..., k + 47 * 5000.
-    let mut found = read_csv(&output).1;
+    }
+}
+
+/// By hand: 240,000 rows in 5000 groups of 48; group k holds k, k + 5000, ..., k + 47 * 5000.
+pub(crate) fn check_groups(output: &Path) {
+    let mut found = read_csv(output).1;
     found.sort_by_key(|row| row[0].parse::<u64>().unwrap());
     let expected = (0..5000_u64).map(|k| {
         let total = 48 * k + 5000 * (47 * 48 / 2);
         [k, 48, total].map(|n| n.to_string()).to_vec()
     });
     assert!(found.into_iter().eq(expected));
+}
+
+/// The same without the shared data, and with more rows and tasks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_query_that_loses_a_worker_between_map_and_reduce_reruns_only_what_it_held() {
+    let dir = tempfile::tempdir().unwrap();
+    let output = dir.path().join("groups.csv");
+    let cluster = Cluster::start(&["a", "b"]).await;
+    let groups = group_by(dir.path());
+    cluster.run_with_a_death(&groups, &output, "victim").await;
+    check_groups(&output);
 }
