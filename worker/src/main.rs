@@ -78,6 +78,14 @@ struct Arguments {
     /// Disk for stored partitions and what tasks spill [default: 100GiB]
     #[arg(long, value_parser = parse_bytes)]
     store_disk: Option<u64>,
+    /// How long a partition that nobody reads is kept; only those of failed jobs are kept at all, for a retry,
+    /// and what no job released: longer than the longest pause between two stages, such as 24h
+    #[arg(long, value_parser = parse_duration, default_value = "24h")]
+    keep_partitions: Duration,
+    /// How long the cluster keeps jobs: their logs, plans and dead letters; longer than the longest job
+    /// [default: as it is set; 7d in a new cluster]
+    #[arg(long, value_parser = parse_duration)]
+    keep_jobs: Option<Duration>,
     /// Where /metrics, /healthz and /readyz are served [default: nowhere]
     #[arg(long)]
     metrics_listen: Option<SocketAddr>,
@@ -128,6 +136,7 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         tls_ca: arguments.tls_ca.clone(),
         tls_cert: arguments.tls_cert.clone(),
         tls_key: arguments.tls_key.clone(),
+        log_max_age: arguments.keep_jobs,
         ..NatsConfig::for_url(url)
     })
     .await?;
@@ -179,6 +188,7 @@ fn config(arguments: &Arguments) -> WorkerConfig {
         id: arguments.id.clone(),
         drain_timeout: arguments.drain_timeout,
         coordinate: !arguments.no_coordinate,
+        partition_age: arguments.keep_partitions,
         ..WorkerConfig::default()
     };
     if let Some(slots) = arguments.slots {

@@ -14,7 +14,7 @@ use crate::testing::nats_server::NatsServer;
 async fn another_configuration_is_a_conflict_that_names_both() {
     let server = server();
     connect(&server).await;
-    let changed: [(&str, &str, NatsConfig); 4] = [
+    let changed: [(&str, &str, NatsConfig); 3] = [
         (
             "lease",
             "consumer",
@@ -28,14 +28,6 @@ async fn another_configuration_is_a_conflict_that_names_both() {
             "stream",
             NatsConfig {
                 queue_messages_max: Some(5),
-                ..nats_config(&server)
-            },
-        ),
-        (
-            "max age",
-            "stream",
-            NatsConfig {
-                log_max_age: Duration::from_secs(3_600),
                 ..nats_config(&server)
             },
         ),
@@ -61,6 +53,36 @@ async fn another_configuration_is_a_conflict_that_names_both() {
         }
     }
     connect(&server).await;
+}
+
+#[tokio::test]
+async fn records_end_at_the_age_that_was_asked_for_last() {
+    let server = server();
+    let broker = connect(&server).await;
+    broker.append(&job("a"), None, "1".into()).await.unwrap();
+    // As it is: 7 days, and nobody has to know.
+    connect(&server).await;
+    let short = NatsConfig {
+        duplicate_window: Duration::from_millis(500),
+        log_max_age: Some(Duration::from_secs(1)),
+        prefix: "short".to_owned(),
+        ..nats_config(&server)
+    };
+    let long = NatsConfig {
+        log_max_age: None,
+        ..short.clone()
+    };
+    let other = NatsBroker::connect(long.clone()).await.unwrap();
+    other.append(&job("b"), None, "1".into()).await.unwrap();
+    NatsBroker::connect(short).await.unwrap();
+    // Who does not ask leaves it as it was set.
+    NatsBroker::connect(long).await.unwrap();
+    let begun = Instant::now();
+    while !other.jobs().await.unwrap().is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(20), "it did not end");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(broker.jobs().await.unwrap(), [job("a")]);
 }
 
 #[tokio::test]

@@ -33,8 +33,10 @@ pub struct NatsConfig {
     pub tasks_lease: Duration,
     /// How long ids of messages are remembered. Default 2 minutes.
     pub duplicate_window: Duration,
-    /// When records of logs, blobs and dead letters end at the latest. Default 7 days.
-    pub log_max_age: Duration,
+    /// How long records of logs, blobs and dead letters are kept; longer than the longest job, which is forgotten with its
+    /// first record. Where it is given, the streams that there are are set to it, and the last who connects has the say;
+    /// default: as they are, and 7 days when they are made.
+    pub log_max_age: Option<Duration>,
     /// The most messages that a queue holds; more are refused with [`Error::Full`]. Default: no limit.
     pub queue_messages_max: Option<u64>,
     /// Shown in the server's list of connections. Default `swath`.
@@ -59,7 +61,7 @@ impl Default for NatsConfig {
             jobs_lease: JOBS_LEASE,
             tasks_lease: TASKS_LEASE,
             duplicate_window: DUPLICATE_WINDOW,
-            log_max_age: Duration::from_secs(7 * 24 * 3600),
+            log_max_age: None,
             queue_messages_max: None,
             name: "swath".to_owned(),
             connect_timeout: Duration::from_secs(5),
@@ -120,10 +122,10 @@ impl NatsConfig {
                 return self.refuse(format!("{name} {value:?} must be at least {least:?}"));
             }
         }
-        if self.log_max_age < self.duplicate_window {
+        if let Some(age) = self.log_max_age.filter(|age| *age < self.duplicate_window) {
             return self.refuse(format!(
-                "log max age {:?} must not be below the duplicate window {:?}",
-                self.log_max_age, self.duplicate_window
+                "log max age {age:?} must not be below the duplicate window {:?}",
+                self.duplicate_window
             ));
         }
         Ok(())

@@ -18,6 +18,8 @@ use crate::spec::Priority;
 const LEASED_MAX: i64 = 100_000;
 /// Pull requests that may wait at one consumer.
 const WAITING_MAX: i64 = 8_192;
+/// How long logs, blobs and dead letters are kept where nobody says otherwise.
+const LOG_MAX_AGE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How long the mark of an ended worker record stays for those who watch the bucket.
 const MARKER_TTL: Duration = Duration::from_secs(60);
 
@@ -102,7 +104,8 @@ impl Layout {
     /// Makes what is missing and checks what is there.
     pub(super) async fn ensure(&self, link: &Link, config: &NatsConfig) -> Result<(), Error> {
         let streams = self.streams(config);
-        try_join_all(streams.iter().map(|wanted| ensure_stream(link, wanted))).await?;
+        let ages = config.log_max_age.is_some();
+        try_join_all(streams.iter().map(|it| ensure_stream(link, it, ages))).await?;
         let consumers = [Queue::Jobs, Queue::Tasks].into_iter().flat_map(|queue| {
             Priority::ALL.map(|priority| self.ensure_consumer(link, config, queue, priority))
         });
@@ -127,7 +130,7 @@ impl Layout {
             max_messages_per_subject: -1,
             max_consumers: -1,
             max_message_size: -1,
-            max_age: config.log_max_age,
+            max_age: config.log_max_age.unwrap_or(LOG_MAX_AGE),
             retention: RetentionPolicy::Limits,
             discard: DiscardPolicy::Old,
             allow_direct: true,
@@ -252,7 +255,8 @@ async fn find<C: serde::de::DeserializeOwned>(
     Ok(found.map(|found| found.config))
 }
 
-async fn ensure_stream(link: &Link, wanted: &stream::Config) -> Result<(), Error> {
+/// Makes a stream, or checks it; where its records age, sets their age if that was asked for.
+async fn ensure_stream(link: &Link, wanted: &stream::Config, ages: bool) -> Result<(), Error> {
     let info = format!("STREAM.INFO.{}", wanted.name);
     let found = match find::<stream::Config>(link, info.clone()).await? {
         Ok(found) => found,
@@ -261,7 +265,19 @@ async fn ensure_stream(link: &Link, wanted: &stream::Config) -> Result<(), Error
         }
         Err(error) => return Err(Link::failed("look at a stream", error)),
     };
-    compare(&found, wanted)
+    compare(&found, wanted)?;
+    if ages && !wanted.max_age.is_zero() && found.max_age != wanted.max_age {
+        const ACTION: &str = "set how long records are kept";
+        let config = stream::Config {
+            max_age: wanted.max_age,
+            ..found
+        };
+        let subject = format!("STREAM.UPDATE.{}", wanted.name);
+        link.api::<Found<stream::Config>>(ACTION, subject, &config)
+            .await?
+            .map_err(|error| Link::failed(ACTION, error))?;
+    }
+    Ok(())
 }
 
 async fn create_stream(
@@ -312,7 +328,8 @@ fn compare(found: &stream::Config, wanted: &stream::Config) -> Result<(), Error>
         &found.max_messages_per_subject,
         &wanted.max_messages_per_subject,
     );
-    differences.add("max age", &found.max_age, &wanted.max_age);
+    let ages = |config: &stream::Config| !config.max_age.is_zero();
+    differences.add("records age", &ages(found), &ages(wanted));
     differences.add(
         "duplicate window",
         &found.duplicate_window,

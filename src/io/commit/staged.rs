@@ -1,8 +1,9 @@
 //! A file while it is written: under a name that no other execution shares.
 
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, OpenOptions};
+use std::fs::{DirEntry, File, OpenOptions};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::object::{self, IfThere, Upload};
 use super::{Error, publish};
@@ -11,6 +12,9 @@ use crate::io::source::Sources;
 
 /// The digits of an execution in a temporary name.
 const EXECUTION_DIGITS: usize = 16;
+
+/// How long the temporary file of another job is left alone after it was last written to: as long as logs are kept by default.
+const LEFT_MAX: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A temporary file in the folder of an output, `.{file name}.swath-{job}-{execution}.tmp`; removed when
 /// dropped before it is committed.
@@ -141,13 +145,22 @@ impl Drop for Staged {
 }
 
 /// Removes the temporary files and folders that executions of a job left behind for an output. It is for jobs that ended: a
-/// live execution would lose its file.
+/// live execution would lose its file. What any job left in the same folder, and nobody has written to for a week, goes as
+/// well: that job was forgotten before it ended.
 pub fn sweep(output: &Path, job: &JobId) {
+    sweep_older(output, job, LEFT_MAX);
+}
+
+pub(super) fn sweep_older(output: &Path, job: &JobId, left_max: Duration) {
     let (Ok(folder), Ok(prefix)) = (folder_of(output), prefix(output, job)) else {
         return;
     };
     let entries = std::fs::read_dir(&folder).into_iter().flatten().flatten();
-    for entry in entries.filter(|entry| is_staged(&entry.file_name(), &prefix)) {
+    let left = |entry: &DirEntry| {
+        let name = entry.file_name();
+        is_staged(&name, &prefix) || (is_anyones(&name) && is_older(entry, left_max))
+    };
+    for entry in entries.filter(left) {
         let path = entry.path();
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(&path)
@@ -172,6 +185,24 @@ fn is_staged(name: &OsStr, prefix: &OsStr) -> bool {
         .is_some_and(|digits| {
             digits.len() == EXECUTION_DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
         })
+}
+
+/// Tells whether a name is that of a temporary file, or folder, of any job and output.
+fn is_anyones(name: &OsStr) -> bool {
+    let parts = || {
+        let rest = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
+        let (output, run) = rest.rsplit_once(".swath-")?;
+        let (job, digits) = run.rsplit_once('-')?;
+        let digits = digits.len() == EXECUTION_DIGITS
+            && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+        Some(!output.is_empty() && JobId::new(job).is_ok() && digits)
+    };
+    parts().unwrap_or(false)
+}
+
+fn is_older(entry: &DirEntry, age: Duration) -> bool {
+    let changed = entry.metadata().and_then(|file| file.modified());
+    changed.is_ok_and(|at| at.elapsed().is_ok_and(|since| since > age))
 }
 
 pub(super) fn prefix(output: &Path, job: &JobId) -> Result<OsString, Error> {

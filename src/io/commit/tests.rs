@@ -1,5 +1,7 @@
 use std::io::Write;
+use std::time::Duration;
 
+use super::staged::sweep_older;
 use super::*;
 use crate::ids::{ExecutionId, JobId};
 
@@ -100,6 +102,30 @@ fn only_leftovers_of_the_same_job_and_output_are_swept() {
         std::fs::write(folder.path().join(name), "").unwrap();
     }
     sweep(&output, &job("a"));
+    assert_eq!(names(folder.path()), kept);
+}
+
+#[test]
+fn what_forgotten_jobs_left_in_the_folder_long_ago_is_swept() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = folder.path().join("out.tif");
+    let left = [
+        ".other.tif.swath-b-0123456789abcdef.tmp",
+        ".out.tif.swath-a-b-0123456789abcdef.tmp",
+    ];
+    let kept = [
+        ".mine.tmp",
+        ".other.tif.swath-b-0123456789abcde.tmp",
+        ".other.tif.swath-b-0123456789abcdef",
+        ".swath-b-0123456789abcdef.tmp",
+        "other.tif.swath-b-0123456789abcdef.tmp",
+    ];
+    for name in kept.iter().chain(&left) {
+        std::fs::write(folder.path().join(name), "").unwrap();
+    }
+    sweep(&output, &job("a"));
+    assert_eq!(names(folder.path()).len(), 7, "none is a week old");
+    sweep_older(&output, &job("a"), Duration::ZERO);
     assert_eq!(names(folder.path()), kept);
 }
 
