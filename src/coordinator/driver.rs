@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
@@ -59,6 +59,17 @@ pub(crate) struct Hold {
     pub(crate) number: u64,
 }
 
+/// Returns what time it is at the broker, and when that was read: heartbeats tell, this process's own at the latest. Our own clock
+/// may be minutes off, and a deadline that another coordinator watched must not come sooner for it.
+async fn brokers_clock(live: &mut watch::Receiver<LiveWorkers>) -> (Timestamp, Instant) {
+    let told = live.wait_for(|live| live.clock.is_some()).await;
+    match told.ok().and_then(|live| live.clock) {
+        Some(clock) => clock,
+        // The service is going down; its select ends this future.
+        None => std::future::pending().await,
+    }
+}
+
 /// Drives a job to its end.
 pub(crate) async fn drive(
     job: &JobId,
@@ -75,8 +86,10 @@ pub(crate) async fn drive(
     for record in &past {
         driver.apply(record);
     }
+    let clock = brokers_clock(&mut live).await;
     if let Some(start) = driver.machine.waits_until() {
-        let wait = start.since(Timestamp::from_system(SystemTime::now()));
+        let (at, read) = clock;
+        let wait = start.since(at.after(read.elapsed()));
         if !wait.is_zero() {
             return Ok(End::Waits(wait));
         }
@@ -84,7 +97,7 @@ pub(crate) async fn drive(
     if past.len() > 1 {
         info!(records = past.len(), "took the job over");
     }
-    driver.take_up(hold).await?;
+    driver.take_up(hold, clock).await?;
     let new = broker.tail(job).await?.filter(move |record| {
         let old = record.as_ref().is_ok_and(|record| record.sequence <= seen);
         std::future::ready(!old)
@@ -195,8 +208,8 @@ struct Driver<'a> {
     /// The try to plan whose moment has come.
     plan_due: Option<Attempt>,
     planning: Option<Planning>,
-    /// When the last record was recorded, by the broker's clock, and when it was seen, by ours.
-    last: Option<(Timestamp, Instant)>,
+    /// A moment of the broker's clock, and when that was by ours: of the last record, or of a heartbeat before there was one.
+    last: (Timestamp, Instant),
     slots_told: u32,
     lost_told: BTreeSet<(WorkerId, crate::ids::Incarnation)>,
     unseen: Unseen,
@@ -231,7 +244,7 @@ impl<'a> Driver<'a> {
             held_rang: false,
             plan_due: None,
             planning: None,
-            last: None,
+            last: (Timestamp::default(), Instant::now()),
             slots_told: 0,
             lost_told: BTreeSet::new(),
             unseen: Unseen::default(),
@@ -244,7 +257,7 @@ impl<'a> Driver<'a> {
     /// Applies a record; its commands wait in `self.commands`. A record that does not decode is left out by every
     /// coordinator alike.
     fn apply(&mut self, record: &LogRecord) {
-        self.last = Some((record.at, Instant::now()));
+        self.last = (record.at, Instant::now());
         match wire::decode::<LogEntry>(&record.payload) {
             Ok(entry) => {
                 for event in &entry.events {
@@ -291,8 +304,8 @@ impl<'a> Driver<'a> {
     }
 
     /// Records that the job is taken up, before anything of it can do harm; what is outstanding waits until that is in the log.
-    async fn take_up(&mut self, hold: &Hold) -> Result<(), Error> {
-        self.last = None;
+    async fn take_up(&mut self, hold: &Hold, clock: (Timestamp, Instant)) -> Result<(), Error> {
+        self.last = clock;
         if !self.machine.is_taken_up(hold.number) {
             let (worker, number) = (hold.worker.clone(), hold.number);
             let event = Event::TakenUp {
@@ -404,12 +417,10 @@ impl<'a> Driver<'a> {
         Ok(false)
     }
 
-    /// Sets an alarm for a moment of the broker's clock. The wait is counted from the record that asked for it,
-    /// where there is one, so that it does not matter how far our clock is off.
+    /// Sets an alarm for a moment of the broker's clock. The wait is counted from the last record, or else from the last
+    /// heartbeat, so that it does not matter how far our clock is off.
     fn at(&mut self, moment: Timestamp, alarm: Alarm) {
-        let (from, base) = self
-            .last
-            .unwrap_or_else(|| (Timestamp::from_system(SystemTime::now()), Instant::now()));
+        let (from, base) = self.last;
         let wait = moment.since(from);
         if wait.is_zero() {
             self.rang(alarm);

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::broker::Broker;
 use crate::ids::{Attempt, Incarnation, JobId, TaskId, WorkerId};
 use crate::job::failure::chain;
+use crate::time::Timestamp;
 use crate::wire::{self, WorkerState};
 
 /// How often the records are read.
@@ -52,6 +54,8 @@ pub(crate) struct LiveWorkers {
     pub(crate) free_slots: u32,
     /// What has been running for a while.
     pub(crate) long_runs: Arc<[LongRun]>,
+    /// The broker's clock, and when that was read: the latest stamp of a record, at most a heartbeat behind.
+    pub(crate) clock: Option<(Timestamp, Instant)>,
     /// Number of readings, ever.
     readings: u64,
     /// Each life that was seen, and the number of readings in a row that it has been missing from.
@@ -131,13 +135,16 @@ pub(crate) async fn follow(
     sender: watch::Sender<LiveWorkers>,
     shutdown: CancellationToken,
 ) {
-    let started = tokio::time::Instant::now();
+    let started = Instant::now();
     let mut readings = 0u32;
     let mut live = LiveWorkers::default();
     loop {
         match broker.workers().await {
             Ok(records) => {
                 readings = readings.saturating_add(1);
+                let read_at = Instant::now();
+                let latest = records.iter().map(|record| record.at).max();
+                live.clock = latest.map(|at| (at, read_at)).or(live.clock);
                 let mut long_runs = Vec::new();
                 let mut free_slots = 0u32;
                 live.read(records.into_iter().filter_map(|record| {
