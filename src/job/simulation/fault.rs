@@ -29,6 +29,8 @@ faults! {
     InputLost,
     /// A live worker dropped a partition and did not know.
     Evicted,
+    /// The clock by which records are stamped jumped: another server leads the log.
+    StampsJumped,
     /// A record was appended twice.
     AppendTwice,
     /// A record was lost with the worker that had sent it.

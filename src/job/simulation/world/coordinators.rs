@@ -9,6 +9,9 @@ use super::{Happening, MS, World, injected};
 use crate::ids::{Attempt, ExecutionId, StageId, TaskId, WorkerId};
 use crate::job::{Command, Event, FailureClass, JobMachine, Outcome, Payload};
 
+/// How old the latest heartbeat may be from which a coordinator knows what time it is.
+const HEARTBEAT_AGE_MAX: i64 = 2_500 * MS;
+
 impl World {
     pub(super) fn coordinator_starts(&mut self, number: usize) {
         let mut machine = JobMachine::new();
@@ -16,7 +19,10 @@ impl World {
             machine.apply(*at, event);
         }
         let hold = self.rng.next();
+        // The latest heartbeat tells what time it is, and is a while old.
+        let told = self.now + self.stamps_ahead - self.rng.between(0, HEARTBEAT_AGE_MAX);
         let it = &mut self.coordinators[number];
+        it.clock = (told, self.now);
         it.life += 1;
         it.up = true;
         it.machine = machine;
@@ -53,6 +59,7 @@ impl World {
         for _ in 0..read {
             let (at, event) = &self.broker.log[it.read];
             commands.extend(it.machine.apply(*at, event));
+            it.clock = (at.0, self.now);
             it.read += 1;
             // After each event: the next one may be progress, which strikes the hold again.
             if it.joins && it.machine.is_taken_up(it.hold) {
@@ -151,33 +158,21 @@ impl World {
     pub(super) fn carry_out(&mut self, number: usize, command: &Command) {
         match command {
             Command::Plan {
-                attempt,
-                not_before,
-            } if not_before.0 <= self.now => self.plan(number, *attempt),
-            Command::Publish {
-                task,
-                attempt,
-                not_before,
-            } if not_before.0 <= self.now => {
-                self.publish(number, *task, *attempt, false);
-            }
-            Command::WatchDeadline { at } if at.0 <= self.now => {
-                if !self.coordinators[number].machine.is_finished() {
-                    let life = self.coordinators[number].machine.life();
-                    self.soon(Event::DeadlineReached { life });
-                }
-            }
-            Command::Plan {
                 not_before: moment, ..
             }
             | Command::Publish {
                 not_before: moment, ..
             }
             | Command::WatchDeadline { at: moment } => {
+                let (told, then) = self.coordinators[number].clock;
+                let wait = moment.0 - (told + self.now - then);
+                if wait <= 0 {
+                    return self.ring(number, command);
+                }
                 let life = self.coordinators[number].life;
                 let command = command.clone();
                 self.at(
-                    moment.0,
+                    self.now + wait,
                     Happening::Timer {
                         coordinator: number,
                         life,
@@ -201,6 +196,19 @@ impl World {
                 outcome: outcome.as_ref().clone(),
             }),
             Command::Release => self.release(number),
+        }
+    }
+
+    /// Does what was to be done at a moment that has come, as far as this coordinator knows.
+    pub(super) fn ring(&mut self, number: usize, command: &Command) {
+        match command {
+            Command::Plan { attempt, .. } => self.plan(number, *attempt),
+            Command::Publish { task, attempt, .. } => self.publish(number, *task, *attempt, false),
+            Command::WatchDeadline { .. } if !self.coordinators[number].machine.is_finished() => {
+                let life = self.coordinators[number].machine.life();
+                self.soon(Event::DeadlineReached { life });
+            }
+            _ => {}
         }
     }
 

@@ -1,7 +1,7 @@
 //! What happens when a record reaches the log: all invariants are checked here.
 
 use super::super::fault::Fault;
-use super::{Happening, MS, Sender, World};
+use super::{Happening, JUMP_MAX, MS, Sender, World};
 use crate::ids::{ExecutionId, TaskId};
 use crate::job::invariants::{Violation, twice_is_once};
 use crate::job::{Event, FailureClass, Outcome};
@@ -30,7 +30,11 @@ impl World {
             );
         }
         self.count(&event);
-        let at = Timestamp(self.now);
+        if self.rng.permille(self.hostility.stamps_jump) {
+            self.counts.hit(Fault::StampsJumped);
+            self.stamps_ahead = self.rng.between(0, 2 * JUMP_MAX);
+        }
+        let at = Timestamp(self.now + self.stamps_ahead);
         let ended = self.reference.outcome().cloned();
         let dead = self.reference.dead().count();
         let commands = self.reference.apply(at, &event);

@@ -29,6 +29,8 @@ const LIVENESS: i64 = 60_000 * MS;
 const AFTERWARDS: i64 = 1_200 * MS;
 /// A world that takes more steps runs in a circle.
 const STEPS_MAX: u32 = 60_000;
+/// How far the stamps of records jump, either way: longer than any deadline and backoff of a scenario.
+const JUMP_MAX: i64 = 10_000 * MS;
 
 /// What happens at a moment.
 enum Happening {
@@ -107,6 +109,8 @@ struct Coordinator {
     joins: bool,
     read: usize,
     done: bool,
+    /// A moment of the broker's clock, and when that was: of the last record, or of a heartbeat before there was one.
+    clock: (i64, i64),
 }
 
 /// What came of a seed.
@@ -128,6 +132,8 @@ pub(super) struct World {
     calm: bool,
     calm_at: i64,
     deadline_ms: Option<u64>,
+    /// How far the clock by which records are stamped is ahead.
+    stamps_ahead: i64,
     broker: Broker,
     workers: Vec<Worker>,
     coordinators: Vec<Coordinator>,
@@ -169,6 +175,7 @@ impl World {
             calm: false,
             calm_at: scenario.calm_at,
             deadline_ms: scenario.options.deadline_ms,
+            stamps_ahead: JUMP_MAX,
             broker: Broker::default(),
             reference: JobMachine::new(),
             witness: Witness::default(),
@@ -214,6 +221,7 @@ impl World {
                 joins: false,
                 read: 0,
                 done: false,
+                clock: (0, 0),
             };
             self.coordinators.push(new);
             let late = if coordinator == 0 {
@@ -305,7 +313,7 @@ impl World {
             } => {
                 let it = &self.coordinators[coordinator];
                 if it.up && it.life == life {
-                    self.carry_out(coordinator, &command);
+                    self.ring(coordinator, &command);
                 }
             }
             Happening::Pull { worker } => self.pull(worker),
