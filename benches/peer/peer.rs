@@ -1,7 +1,9 @@
 //! Shuffles, tiles and tasks side by side with the published crate `oxigdal-distributed` 0.1.7, in one run.
 //!
-//! `cd benches/peer && cargo bench`. The batch is that crate's own bench's: (Int32, Float64, Utf8), without nulls; *ascending* is its
-//! order of rows, *mixed* the same rows in another. *memcpy* copies the batch's buffers and no more.
+//! `cd benches/peer && GLIBC_TUNABLES=glibc.malloc.mmap_threshold=1048576:glibc.malloc.trim_threshold=4194304 cargo bench`: the
+//! settings under which a worker runs. With glibc as it comes, memory may go back to the system in each turn and cost as much time as a
+//! shuffle; whether it does hangs on what else was allocated. The batch is that crate's own bench's: (Int32, Float64, Utf8), without
+//! nulls; *ascending* is its order of rows, *mixed* the same rows in another. *memcpy* copies the batch's buffers and no more.
 
 use std::collections::VecDeque;
 use std::hint::black_box;
