@@ -32,8 +32,9 @@ pub(crate) struct JobArguments {
     /// Tries of one task before the job fails
     #[arg(long, global = true)]
     max_attempts: Option<u32>,
-    /// The longest that one try of a task may run, such as 10m
-    #[arg(long, global = true, value_parser = parse_duration)]
+    /// The longest that one try of a task may run, such as 10m, or none [default: what the operation says, else 1h; 24h for the
+    /// task that puts the output together]
+    #[arg(long, global = true, value_parser = parse_limit)]
     task_timeout: Option<std::time::Duration>,
     /// The longest that the job may take, such as 2h
     #[arg(long, global = true, value_parser = parse_duration)]
@@ -234,16 +235,27 @@ impl JobArguments {
             };
         }
         if let Some(max_attempts) = self.max_attempts {
-            options.retry = RetryPolicy {
+            options.retry = Some(RetryPolicy {
                 max_attempts,
-                ..options.retry
-            };
+                ..options.retry.unwrap_or_default()
+            });
         }
         let ms = |wait: std::time::Duration| u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
         options.task_timeout_ms = self.task_timeout.map(ms).or(options.task_timeout_ms);
         options.speculation.enabled &= !self.no_speculation;
         options.deadline_ms = self.deadline.map(ms).or(options.deadline_ms);
         Ok(spec)
+    }
+}
+
+/// Reads a limit of time; `none` is written as no time at all.
+fn parse_limit(text: &str) -> Result<std::time::Duration, String> {
+    if text == "none" {
+        return Ok(std::time::Duration::ZERO);
+    }
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        limit if limit.is_zero() => Err("must be longer than nothing, or `none`".to_owned()),
+        limit => Ok(limit),
     }
 }
 

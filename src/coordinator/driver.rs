@@ -395,7 +395,7 @@ impl<'a> Driver<'a> {
         }
         if !bury.is_empty() {
             let (spec, plan) = (self.spec().await?, self.plan().await?);
-            let sources = (&*spec, &*plan);
+            let sources = (&*spec, &*plan, self.registry);
             letters::bury(self.job, &**self.broker, sources, &self.machine, &bury).await?;
             self.buried.extend(bury);
         }
@@ -439,7 +439,7 @@ impl<'a> Driver<'a> {
             let made = publish::task_message(
                 self.job,
                 &**self.broker,
-                (&spec, &plan),
+                (&spec, &plan, self.registry),
                 &self.machine,
                 task,
             );
@@ -457,7 +457,7 @@ impl<'a> Driver<'a> {
         let (spec, plan) = (self.spec().await?, self.plan().await?);
         let mut messages = Vec::new();
         for task in tasks {
-            let (broker, sources) = (&**self.broker, (&*spec, &*plan));
+            let (broker, sources) = (&**self.broker, (&*spec, &*plan, self.registry));
             let made =
                 publish::task_message(self.job, broker, sources, &self.machine, task).await?;
             messages.extend(made.map(|message| Message {
@@ -554,8 +554,16 @@ impl<'a> Driver<'a> {
         let bytes = wire::encode(&plan)?;
         let name = format!("plan-{:016x}", hash_key(&bytes));
         let plan = publish::place(self.job, &**self.broker, &name, bytes).await?;
-        self.append("planned", Event::Planned { stages, plan })
-            .await
+        let retry = match &self.spec().await?.operation {
+            TaskOperation::Custom { operation, .. } => self.registry.retry(operation),
+            _ => None,
+        };
+        let event = Event::Planned {
+            stages,
+            plan,
+            retry,
+        };
+        self.append("planned", event).await
     }
 
     async fn record_plan_failure(&self, attempt: Attempt, failure: Failure) -> Result<(), Error> {

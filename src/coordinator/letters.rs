@@ -8,6 +8,7 @@ use super::{Error, publish};
 use crate::broker::{Broker, DeadLetter, FailedTry};
 use crate::ids::{JobId, LetterId, TaskId};
 use crate::job::{Event, JobMachine};
+use crate::ops::Registry;
 use crate::plan::Plan;
 use crate::spec::JobSpec;
 use crate::wire::{self, LogEntry};
@@ -16,7 +17,7 @@ use crate::wire::{self, LogEntry};
 pub(crate) async fn bury(
     job: &JobId,
     broker: &dyn Broker,
-    (spec, plan): (&JobSpec, &Plan),
+    (spec, plan, registry): (&JobSpec, &Plan, &Registry),
     machine: &JobMachine,
     tasks: &[TaskId],
 ) -> Result<(), Error> {
@@ -25,7 +26,7 @@ pub(crate) async fn bury(
     for (task, cause) in machine.dead().filter(|(task, _)| tasks.contains(task)) {
         let tries = tries.remove(&task).unwrap_or_default();
         let attempt = tries.last().map(|tried| tried.attempt).unwrap_or_default();
-        let sources = (spec, plan);
+        let sources = (spec, plan, registry);
         let message = publish::task_message(job, broker, sources, machine, (task, attempt)).await?;
         let letter = DeadLetter {
             id: LetterId::Task(job.clone(), task),

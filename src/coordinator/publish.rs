@@ -9,9 +9,10 @@ use super::Error;
 use crate::broker::{Broker, Message};
 use crate::ids::{Attempt, JobId, StageId, TaskId, WorkerRef};
 use crate::job::{JobMachine, Payload};
+use crate::ops::Registry;
 use crate::partition::hash_key;
 use crate::plan::{Plan, Stage, StageWork};
-use crate::spec::{JobSpec, TaskOperation};
+use crate::spec::{COMMIT_TIMEOUT, JobSpec, TASK_TIMEOUT, TaskOperation};
 use crate::wire::message::TaskInputs;
 use crate::wire::{self, InputStage, TaskMessage, TaskMessageId};
 
@@ -25,7 +26,7 @@ const FRAGMENT_INLINE_MAX: usize = 2 << 10;
 pub(crate) async fn task_message(
     job: &JobId,
     broker: &dyn Broker,
-    (spec, plan): (&JobSpec, &Plan),
+    (spec, plan, registry): (&JobSpec, &Plan, &Registry),
     machine: &JobMachine,
     (task, attempt): (TaskId, Attempt),
 ) -> Result<Option<Message>, Error> {
@@ -37,7 +38,13 @@ pub(crate) async fn task_message(
     };
     let inputs = place_inputs(job, broker, inputs, (task, attempt)).await?;
     let seed = machine.seed();
-    let message = message((job, seed), spec, stage, (task, attempt), inputs)?;
+    let message = message(
+        (job, seed),
+        (spec, registry),
+        stage,
+        (task, attempt),
+        inputs,
+    )?;
     let id = TaskMessageId {
         job: job.clone(),
         seed,
@@ -53,7 +60,7 @@ pub(crate) async fn task_message(
 
 fn message(
     (job, seed): (&JobId, u64),
-    spec: &JobSpec,
+    (spec, registry): (&JobSpec, &Registry),
     stage: &Stage,
     (task, attempt): (TaskId, Attempt),
     inputs: TaskInputs,
@@ -78,8 +85,19 @@ fn message(
         params,
         inputs,
         memory_bytes: stage.memory_bytes,
-        timeout_ms: spec.options.task_timeout_ms,
+        timeout_ms: timeout_ms(spec, registry, &stage.work),
     })
+}
+
+/// Returns the longest that one try of a task may run: as the job says, else its operation.
+fn timeout_ms(spec: &JobSpec, registry: &Registry, work: &StageWork) -> Option<u64> {
+    let default = match work {
+        StageWork::Commit { .. } | StageWork::CommitTable(_) => COMMIT_TIMEOUT,
+        StageWork::Custom { operation } => registry.task_timeout(operation),
+        _ => TASK_TIMEOUT,
+    };
+    let limit = spec.options.task_timeout(default)?;
+    Some(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX))
 }
 
 /// Finds the winning executions that a task reads.

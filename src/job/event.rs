@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::Failure;
 use crate::ids::{Attempt, ExecutionId, Incarnation, StageId, TaskId, WorkerId, WorkerRef};
-use crate::spec::JobOptions;
+use crate::spec::{JobOptions, RetryPolicy};
 use crate::time::Timestamp;
 
 /// Bytes in a message, or the name of a blob when they pass the broker's payload limit.
@@ -106,6 +106,9 @@ pub enum Event {
         stages: Vec<StageShape>,
         /// The encoded [`crate::plan::Plan`].
         plan: Payload,
+        /// How the operation says that a task is tried again, where the job does not.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        retry: Option<RetryPolicy>,
     },
     /// A try to plan it failed: it is planned again after a wait when that may help, else it cannot be planned.
     PlanFailed {

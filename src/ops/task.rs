@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::exchange::{self, PartitionKey, PartitionStore};
 use crate::ids::{Attempt, ExecutionId, JobId, OperationName, TaskId};
 use crate::job::FailureClass;
+use crate::spec::{RetryPolicy, TASK_TIMEOUT};
 
 /// An operation of a task queue: typed parameters in, a value (and partitions, if it likes) out.
 ///
@@ -34,6 +35,17 @@ pub trait Operation: Send + Sync + 'static {
     /// at once would disturb each other. It is no promise: a worker that is taken for dead may still run.
     fn may_run_twice(&self) -> bool {
         true
+    }
+
+    /// Says how a task that failed is tried again, where its job does not; default [`RetryPolicy::default`].
+    fn retry(&self) -> Option<RetryPolicy> {
+        None
+    }
+
+    /// Says the longest that one try of a task may run, where its job does not; default [`TASK_TIMEOUT`]. One that takes longer is
+    /// told to stop ([`TaskContext::is_cancelled`]) and charged.
+    fn task_timeout(&self) -> Duration {
+        TASK_TIMEOUT
     }
 
     /// Does the work of one task.
@@ -140,6 +152,8 @@ impl TaskContext {
 trait Erased: Send + Sync {
     fn summary(&self) -> &'static str;
     fn may_run_twice(&self) -> bool;
+    fn retry(&self) -> Option<RetryPolicy>;
+    fn task_timeout(&self) -> Duration;
     fn call(&self, params: &[u8], context: &TaskContext) -> Result<Vec<u8>, OperationError>;
 }
 
@@ -150,6 +164,14 @@ impl<O: Operation> Erased for O {
 
     fn may_run_twice(&self) -> bool {
         Operation::may_run_twice(self)
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        Operation::retry(self)
+    }
+
+    fn task_timeout(&self) -> Duration {
+        Operation::task_timeout(self)
     }
 
     fn call(&self, params: &[u8], context: &TaskContext) -> Result<Vec<u8>, OperationError> {
@@ -213,6 +235,19 @@ impl Registry {
     pub fn may_run_twice(&self, name: &OperationName) -> bool {
         let operation = self.operations.get(name.as_str());
         operation.is_some_and(|operation| operation.may_run_twice())
+    }
+
+    /// Returns how an operation says that its tasks are tried again, if it does.
+    #[must_use]
+    pub fn retry(&self, name: &OperationName) -> Option<RetryPolicy> {
+        self.operations.get(name.as_str())?.retry()
+    }
+
+    /// Returns how long one try of a task of an operation may run; of one that is not known, [`TASK_TIMEOUT`].
+    #[must_use]
+    pub fn task_timeout(&self, name: &OperationName) -> Duration {
+        let operation = self.operations.get(name.as_str());
+        operation.map_or(TASK_TIMEOUT, |operation| operation.task_timeout())
     }
 
     /// Calls an operation with parameters as JSON; returns its result as JSON.

@@ -23,7 +23,7 @@ pub use neighbourhood::{
     Aspect, Convolve, Focal, FocalShape, FocalStatistic, Gradient, Hillshade, RuggednessFormula,
     Scale, Shading, Slope, SlopeUnit, Terrain, TerrainProduct,
 };
-pub use options::{JobOptions, Priority, RetryPolicy, Speculation};
+pub use options::{COMMIT_TIMEOUT, JobOptions, Priority, RetryPolicy, Speculation, TASK_TIMEOUT};
 pub use output::{Output, OutputError};
 pub use raster::{Compression, DEFAULT_BLOCKSIZE, Overviews, RasterOutput, Resampling};
 pub use table::{

@@ -81,15 +81,23 @@ impl Default for Speculation {
     }
 }
 
+/// The longest that one try of a task may run when neither its job nor its operation says: far longer than a task should be
+/// cut to run, and short enough that one that is stuck is seen to be.
+pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);
+/// The same of a task that puts a job's output together: it moves all of it.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
+
 /// How to run a job.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobOptions {
     /// Which jobs go first.
     pub priority: Priority,
-    /// How a task that failed is tried again.
-    pub retry: RetryPolicy,
-    /// The longest that one try of a task may run; default no limit.
+    /// How a task that failed is tried again; default as its operation says, else [`RetryPolicy::default`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry: Option<RetryPolicy>,
+    /// The longest that one try of a task may run, 0 for no limit; default as its operation says, else [`TASK_TIMEOUT`], and
+    /// [`COMMIT_TIMEOUT`] for the task that puts the output together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub task_timeout_ms: Option<u64>,
     /// The longest that the job may take from its submit, or from when it may begin, to its end; default no limit.
@@ -100,9 +108,13 @@ pub struct JobOptions {
 }
 
 impl JobOptions {
-    /// Returns the longest that one try of a task may run.
+    /// Returns the longest that one try of a task may run, when it would be `default` for want of a word; `None` is no limit.
     #[must_use]
-    pub fn task_timeout(&self) -> Option<Duration> {
-        self.task_timeout_ms.map(Duration::from_millis)
+    pub fn task_timeout(&self, default: Duration) -> Option<Duration> {
+        match self.task_timeout_ms {
+            None => Some(default),
+            Some(0) => None,
+            Some(limit_ms) => Some(Duration::from_millis(limit_ms)),
+        }
     }
 }

@@ -25,7 +25,7 @@ use crate::job::{
     TaskSuccess,
 };
 use crate::plan::StageWork;
-use crate::spec::{JobOptions, Priority};
+use crate::spec::{JobOptions, Priority, RetryPolicy};
 use crate::time::Timestamp;
 
 fn job() -> JobId {
@@ -98,6 +98,7 @@ fn log_entry() -> LogEntry {
             title: "index NDVI -> out.tif".to_owned(),
             options: JobOptions {
                 priority: Priority::High,
+                retry: Some(RetryPolicy::default()),
                 task_timeout_ms: Some(1),
                 deadline_ms: Some(2),
                 ..JobOptions::default()
@@ -112,6 +113,7 @@ fn log_entry() -> LogEntry {
                 inputs: vec![StageId(0)],
             }],
             plan: Payload::Blob("plan-9".to_owned()),
+            retry: None,
         },
         Event::PlanFailed {
             life: 10,

@@ -50,11 +50,11 @@ async fn fail(cluster: &LocalCluster, spec: &JobSpec) -> (String, String) {
 }
 
 fn quick_retries(mut spec: JobSpec, max_attempts: u32) -> JobSpec {
-    spec.options.retry = RetryPolicy {
+    spec.options.retry = Some(RetryPolicy {
         max_attempts,
         base_ms: 1,
         max_ms: 10,
-    };
+    });
     spec
 }
 

@@ -14,9 +14,9 @@ use swath::broker::{
 use swath::client::{JobProgress, SubmitOptions};
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::ids::{Attempt, JobId, LetterId, StageId, TaskId};
-use swath::job::{Event, Outcome};
+use swath::job::{Event, FailureClass, Outcome};
 use swath::ops::{Operation, OperationError, Registry, TaskContext};
-use swath::spec::{Priority, RetryPolicy};
+use swath::spec::{JobOptions, Priority, RetryPolicy};
 use swath::testing::nats_server::NatsServer;
 use swath::wire::{self, LogEntry, TaskMessage, TaskMessageId};
 use swath::{Client, JobSpec};
@@ -68,17 +68,106 @@ impl Operation for Fragile {
     }
 }
 
+/// Fails at every try, and says itself how often that may be; its task that waits may do so for a moment only.
+struct Moody;
+
+impl Operation for Moody {
+    type Params = Params;
+    type Output = ();
+
+    fn name(&self) -> &'static str {
+        "moody"
+    }
+
+    fn summary(&self) -> &'static str {
+        "fails, or waits"
+    }
+
+    fn retry(&self) -> Option<RetryPolicy> {
+        Some(RetryPolicy {
+            max_attempts: 2,
+            base_ms: 1,
+            max_ms: 5,
+        })
+    }
+
+    fn task_timeout(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
+    fn run(&self, params: Params, context: &TaskContext) -> Result<(), OperationError> {
+        while matches!(params.how, How::Hangs) && !context.is_cancelled() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err(OperationError::Retry {
+            message: "not in the mood".to_owned(),
+            after: None,
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operation_says_how_its_tasks_are_tried_again_and_the_job_may_say_otherwise() {
+    let cluster = LocalCluster::start(LocalOptions {
+        registry: Registry::built_in().with(Moody),
+        ..LocalOptions::default()
+    })
+    .await
+    .unwrap();
+    let client = cluster.client();
+    let fails = async |how: &str, options: JobOptions| {
+        let mut spec = tasks("moody", &[json!({ "how": how })]);
+        spec.options = options;
+        let job = client
+            .submit(&spec, SubmitOptions::default())
+            .await
+            .unwrap();
+        let ended = tokio::time::timeout(Duration::from_secs(60), client.wait(&job)).await;
+        let ended = ended.expect("within a minute").unwrap();
+        let Some(Outcome::Failed { failure, .. }) = ended.outcome else {
+            panic!("{:?}", ended.outcome)
+        };
+        (ended.progress.failed(), failure.class)
+    };
+    let retry = FailureClass::Retry { after_ms: None };
+    assert_eq!(
+        fails("not", JobOptions::default()).await,
+        (2, retry.clone())
+    );
+    let thrice = JobOptions {
+        retry: Some(RetryPolicy {
+            max_attempts: 3,
+            base_ms: 1,
+            max_ms: 5,
+        }),
+        ..JobOptions::default()
+    };
+    assert_eq!(fails("not", thrice).await, (3, retry.clone()));
+    assert_eq!(
+        fails("hangs", JobOptions::default()).await,
+        (2, FailureClass::Timeout)
+    );
+    // Without a limit it would go on for ever: the deadline ends it, and no try.
+    let patient = JobOptions {
+        task_timeout_ms: Some(0),
+        deadline_ms: Some(1_000),
+        ..JobOptions::default()
+    };
+    assert_eq!(fails("hangs", patient).await, (0, FailureClass::Timeout));
+    cluster.stop().await;
+}
+
 /// Twenty tasks, of which one breaks.
 fn queue(how: &str) -> JobSpec {
     let how = |task| if task == BROKEN { how } else { "not" };
     let params: Vec<_> = (0..20).map(|task| json!({ "how": how(task) })).collect();
     let mut spec = tasks("fragile", &params);
     spec.options.task_timeout_ms = Some(500);
-    spec.options.retry = RetryPolicy {
+    spec.options.retry = Some(RetryPolicy {
         max_attempts: 3,
         base_ms: 1,
         max_ms: 5,
-    };
+    });
     spec
 }
 

@@ -31,11 +31,11 @@ fn sort(input: &Path, output: &Path) -> JobSpec {
         },
         output: Some(TableOutput::new(output.display().to_string()).into()),
         options: JobOptions {
-            retry: RetryPolicy {
+            retry: Some(RetryPolicy {
                 max_attempts: 2,
                 base_ms: 1,
                 max_ms: 10,
-            },
+            }),
             ..JobOptions::default()
         },
     }

@@ -6,8 +6,9 @@ use crate::ids::TaskId;
 use crate::job::backoff;
 use crate::job::command::Command;
 use crate::job::error::Error;
-use crate::job::event::{Outcome, Submission, TaskFailure, TaskSuccess};
+use crate::job::event::{Outcome, TaskFailure, TaskSuccess};
 use crate::job::failure::{Failure, FailureClass};
+use crate::spec::RetryPolicy;
 use crate::time::Timestamp;
 
 /// How often one task may be given back without its own fault.
@@ -82,7 +83,7 @@ impl Board {
         &mut self,
         at: Timestamp,
         told: &TaskFailure,
-        submission: &Submission,
+        retry: (RetryPolicy, u64),
         commands: &mut Vec<Command>,
     ) -> Option<Outcome> {
         let task = told.task;
@@ -99,12 +100,10 @@ impl Board {
         } else {
             match &told.failure.class {
                 FailureClass::Retry { after_ms } => {
-                    return self
-                        .charge(at, told, *after_ms, submission, commands)
-                        .map(end);
+                    return self.charge(at, told, *after_ms, retry, commands).map(end);
                 }
                 FailureClass::Timeout | FailureClass::Panic => {
-                    return self.charge(at, told, None, submission, commands).map(end);
+                    return self.charge(at, told, None, retry, commands).map(end);
                 }
                 FailureClass::Poison => {
                     self.stage_mut(task.stage)?.failed += 1;
@@ -125,11 +124,11 @@ impl Board {
         at: Timestamp,
         told: &TaskFailure,
         after_ms: Option<u64>,
-        submission: &Submission,
+        retry: (RetryPolicy, u64),
         commands: &mut Vec<Command>,
     ) -> Option<Failure> {
         let task = told.task;
-        let policy = &submission.options.retry;
+        let (policy, seed) = retry;
         self.unpublish(task);
         let stage = self.stage_mut(task.stage)?;
         stage.failed += 1;
@@ -146,7 +145,7 @@ impl Board {
         record.wait_again();
         stage.retried += 1;
         let attempt = record.attempt;
-        let wait = backoff::wait(policy, charged, after_ms, submission.seed, task, attempt);
+        let wait = backoff::wait(&policy, charged, after_ms, seed, task, attempt);
         self.publish(task, at.after(wait), at, commands);
         None
     }

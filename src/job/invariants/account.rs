@@ -217,7 +217,7 @@ impl Witness {
                 };
                 let charged = self.charged.entry(told.task).or_default();
                 *charged += 1;
-                if dies && *charged >= self.options.retry.max_attempts {
+                if dies && *charged >= self.options.retry.unwrap_or_default().max_attempts {
                     self.dead.insert(told.task);
                 }
                 Some((told, *charged))

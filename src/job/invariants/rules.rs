@@ -241,7 +241,7 @@ impl Witness {
                 || format!("decided {:?}, then asked {commands:?}", self.decided),
             );
         }
-        let max_attempts = self.options.retry.max_attempts;
+        let max_attempts = self.options.retry.unwrap_or_default().max_attempts;
         let used_up = charge.filter(|(_, charged)| *charged >= max_attempts);
         let plan_used_up = self.shapes.is_empty() && self.plan_failures >= max_attempts.max(1);
         let dead_end = !self.dead.is_empty() && self.at_rest();
@@ -330,7 +330,7 @@ impl Witness {
 
     /// The least and the most wait after so many failures, in microseconds.
     fn wait_us(&self, failures: u32, asked_ms: u64) -> (u64, u64) {
-        let retry = self.options.retry;
+        let retry = self.options.retry.unwrap_or_default();
         let full_us = (retry.base_ms << (failures - 1)).min(retry.max_ms) * 1000;
         let least = (full_us / 2).max(asked_ms * 1000);
         (least, full_us.max(asked_ms * 1000))

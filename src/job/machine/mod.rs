@@ -22,6 +22,7 @@ use super::failure::{Failure, FailureClass};
 use super::progress::{JobState, Progress};
 use super::shape;
 use crate::ids::{Attempt, ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
+use crate::spec::RetryPolicy;
 use crate::time::Timestamp;
 
 /// Workers that may take a job up and end before it gets any further. The next one ends the job instead.
@@ -51,6 +52,8 @@ pub struct JobMachine {
     planned_at: Option<Timestamp>,
     shapes: Vec<StageShape>,
     plan: Option<Payload>,
+    /// How the operation says that a task is tried again.
+    operation_retry: Option<RetryPolicy>,
     board: Option<Board>,
     /// How the job ends, as soon as that is certain.
     decided: Option<Outcome>,
@@ -143,7 +146,11 @@ impl JobMachine {
                 self.holds.retain(|(held, _)| held != hold);
                 None
             }
-            Event::Planned { stages, plan } => self.planned(at, stages, plan),
+            Event::Planned {
+                stages,
+                plan,
+                retry,
+            } => self.planned(at, stages, plan, *retry),
             Event::PlanFailed {
                 life,
                 attempt,
@@ -174,8 +181,8 @@ impl JobMachine {
                 None
             }
             Event::TaskFailed(told) => {
-                let submission = self.submission.as_ref()?;
-                self.board.as_mut()?.fail(at, told, submission, commands)
+                let retry = (self.retry_policy(), self.submission.as_ref()?.seed);
+                self.board.as_mut()?.fail(at, told, retry, commands)
             }
             Event::Moved { from, to, runs } => {
                 self.board.as_mut()?.moved(from, to, runs);
@@ -241,7 +248,13 @@ impl JobMachine {
         commands.extend(self.watch_deadline());
     }
 
-    fn planned(&mut self, at: Timestamp, stages: &[StageShape], plan: &Payload) -> Option<Outcome> {
+    fn planned(
+        &mut self,
+        at: Timestamp,
+        stages: &[StageShape],
+        plan: &Payload,
+        retry: Option<RetryPolicy>,
+    ) -> Option<Outcome> {
         if self.submission.is_none() || self.board.is_some() {
             return None;
         }
@@ -251,6 +264,7 @@ impl JobMachine {
         self.planned_at = Some(at);
         self.shapes = stages.to_vec();
         self.plan = Some(plan.clone());
+        self.operation_retry = retry;
         let mut board = Board::new(stages, self.slots);
         for (worker, incarnation) in std::mem::take(&mut self.lost_before_plan) {
             board.worker_lost(&worker, incarnation);
@@ -294,7 +308,7 @@ impl JobMachine {
         commands: &mut Vec<Command>,
     ) -> Option<Outcome> {
         let submission = self.submission.as_ref()?;
-        let policy = &submission.options.retry;
+        let policy = self.retry_policy();
         let after_ms = match &failure.class {
             FailureClass::Retry { after_ms } => *after_ms,
             FailureClass::Timeout | FailureClass::Panic => None,
@@ -315,11 +329,18 @@ impl JobMachine {
             return Some(unplanned(Failure { message, ..failure }));
         }
         let (seed, attempt) = (submission.seed, Attempt(tries));
-        let wait = backoff::wait(policy, tries, after_ms, seed, TaskId::default(), attempt);
+        let wait = backoff::wait(&policy, tries, after_ms, seed, TaskId::default(), attempt);
         self.plan_try = (attempt, at.after(wait));
         self.plan_failure = Some(failure.clone());
         commands.push(self.ask_plan());
         None
+    }
+
+    /// Returns how a task that failed is tried again: as the job says, else its operation.
+    fn retry_policy(&self) -> RetryPolicy {
+        let options = self.submission.as_ref().map(|it| it.options);
+        let job = options.and_then(|options| options.retry);
+        job.or(self.operation_retry).unwrap_or_default()
     }
 
     const fn ask_plan(&self) -> Command {

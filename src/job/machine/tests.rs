@@ -104,6 +104,7 @@ fn planned(stages: &[(u32, &[u32])]) -> Event {
     Event::Planned {
         stages: stages.iter().map(shape).collect(),
         plan: Payload::Inline(Bytes::new()),
+        retry: None,
     }
 }
 
@@ -312,6 +313,34 @@ fn a_plan_that_may_be_made_later_is_tried_again_as_often_as_a_task_is() {
     check(&script);
 }
 
+#[test]
+fn the_operation_says_how_its_tasks_are_tried_again_where_the_job_does_not() {
+    let once = || {
+        let Event::Planned { stages, plan, .. } = planned(&[(1, &[])]) else {
+            panic!()
+        };
+        let retry = Some(RetryPolicy {
+            max_attempts: 1,
+            ..RetryPolicy::default()
+        });
+        Event::Planned {
+            stages,
+            plan,
+            retry,
+        }
+    };
+    let start = |options| vec![(submit_with(options), "plan"), (once(), "0/0#0")];
+    let mut script = start(JobOptions::default());
+    script.push((ng(0, 0, 0, RETRY), "fail:0/0:why"));
+    check(&script);
+    let mut script = start(JobOptions {
+        retry: Some(RetryPolicy::default()),
+        ..JobOptions::default()
+    });
+    script.push((ng(0, 0, 0, RETRY), "0/0#1+"));
+    check(&script);
+}
+
 fn taken_up(hold: u64) -> Event {
     let worker = WorkerId::new(format!("w{hold}")).unwrap();
     Event::TakenUp { worker, hold }
@@ -430,7 +459,7 @@ fn own_failures_are_tried_again_later_until_the_attempts_are_used_up() {
     let machine = check(&[
         (
             submit_with(JobOptions {
-                retry,
+                retry: Some(retry),
                 ..JobOptions::default()
             }),
             "plan",
@@ -511,11 +540,11 @@ fn a_task_that_breaks_its_workers_is_buried_and_the_others_go_on() {
 #[test]
 fn a_task_that_panics_or_never_ends_is_buried_when_its_attempts_are_used_up() {
     let options = JobOptions {
-        retry: RetryPolicy {
+        retry: Some(RetryPolicy {
             max_attempts: 2,
             base_ms: 1,
             max_ms: 1,
-        },
+        }),
         ..JobOptions::default()
     };
     let none = FailureClass::Retry { after_ms: None };

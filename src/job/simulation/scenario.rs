@@ -138,11 +138,11 @@ fn draw_options(rng: &mut Rng) -> JobOptions {
     let deadline = rng.permille(100);
     let deadline_ms = 200 + rng.next() % 4_000;
     JobOptions {
-        retry: RetryPolicy {
+        retry: Some(RetryPolicy {
             max_attempts,
             base_ms,
             max_ms: base_ms * 8,
-        },
+        }),
         deadline_ms: deadline.then_some(deadline_ms),
         ..JobOptions::default()
     }

@@ -241,6 +241,7 @@ impl World {
         self.soon(Event::Planned {
             stages,
             plan: Payload::Inline(Bytes::new()),
+            retry: None,
         });
     }
 

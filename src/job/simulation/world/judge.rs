@@ -109,7 +109,8 @@ impl World {
 
     fn max_attempts(&self) -> usize {
         let submission = self.reference.submission();
-        submission.map_or(0, |it| it.options.retry.max_attempts as usize)
+        let retry = submission.and_then(|it| it.options.retry);
+        retry.unwrap_or_default().max_attempts as usize
     }
 
     /// The task must have failed by its own fault as often as it may, each time in another attempt.
