@@ -1,7 +1,6 @@
 //! What must hold when all jobs have ended: nothing is left anywhere.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::cluster::Cluster;
 use super::journal::Journal;
 use super::lanes::Lanes;
+use super::servers::{get, streams};
 
 /// How long workers may take to hear of the end of jobs, and to remove what they kept for them.
 const LEFTOVERS_MAX: Duration = Duration::from_secs(60);
@@ -28,7 +28,7 @@ pub(super) fn leftovers(
         .iter()
         .map(|node| node.store.clone())
         .collect();
-    let monitor = cluster.server.monitor();
+    let monitors = cluster.servers.monitors();
     let swath = cluster.swath.clone();
     let of_jobs_that_ended = || {
         let stored = swath
@@ -40,7 +40,7 @@ pub(super) fn leftovers(
             .iter()
             .map(|store| files(store))
             .sum::<Result<u64>>()?;
-        let streams = Streams::of(monitor)?;
+        let streams = Streams::of(&monitors)?;
         Ok(vec![
             ("bytes of partitions", stored),
             ("files in stores", kept),
@@ -54,7 +54,7 @@ pub(super) fn leftovers(
         ])
     };
     let of_jobs_that_are_forgotten = || {
-        let streams = Streams::of(monitor)?;
+        let streams = Streams::of(&monitors)?;
         Ok(vec![
             ("events in logs", streams.messages("SWATH_LOG")?),
             ("blobs", streams.messages("SWATH_BLOBS")?),
@@ -115,22 +115,36 @@ fn at_last(
     Ok(found)
 }
 
-/// What nats-server tells of its streams.
-struct Streams(Vec<Value>);
+/// What servers tell of their streams: each of those that it leads.
+struct Streams {
+    streams: Vec<Value>,
+    consumers: Vec<Value>,
+}
 
 impl Streams {
-    fn of(monitor: SocketAddr) -> Result<Self> {
-        let document = get(monitor, "/jsz?streams=1&consumers=1")?;
-        let list = |value: &Value, name: &str| value[name].as_array().cloned().unwrap_or_default();
-        let accounts = list(&document, "account_details");
-        let streams = accounts
-            .iter()
-            .flat_map(|account| list(account, "stream_detail"));
-        Ok(Self(streams.collect()))
+    fn of(monitors: &[(String, SocketAddr)]) -> Result<Self> {
+        let (mut all, mut consumers) = (Vec::new(), Vec::new());
+        for (server, monitor) in monitors {
+            let leads = |it: &&Value| {
+                // A server that is alone does not say that it leads.
+                let leader = it["cluster"]["leader"].as_str();
+                leader.is_none_or(|leader| leader == server)
+            };
+            let document = get(*monitor, "/jsz?streams=1&consumers=1")?;
+            for stream in streams(&document) {
+                let of = stream["consumer_detail"].as_array().into_iter().flatten();
+                consumers.extend(of.filter(leads).cloned());
+                all.extend(Some(stream).filter(leads).cloned());
+            }
+        }
+        Ok(Self {
+            streams: all,
+            consumers,
+        })
     }
 
     fn named(&self, name: &str) -> Result<&Value> {
-        let found = self.0.iter().find(|stream| stream["name"] == name);
+        let found = self.streams.iter().find(|stream| stream["name"] == name);
         found.with_context(|| format!("nats-server tells nothing of a stream {name}"))
     }
 
@@ -143,8 +157,11 @@ impl Streams {
     fn leased(&self, names: &[&str]) -> Result<u64> {
         let mut leased = 0;
         for name in names {
-            let consumers = self.named(name)?["consumer_detail"].as_array();
-            for consumer in consumers.with_context(|| format!("{name} has no consumers"))? {
+            let of = self.consumers.iter();
+            let mut of = of.filter(|it| it["stream_name"] == *name).peekable();
+            of.peek()
+                .with_context(|| format!("{name} has no consumers"))?;
+            for consumer in of {
                 leased += consumer["num_ack_pending"]
                     .as_u64()
                     .context("no num_ack_pending")?;
@@ -152,17 +169,4 @@ impl Streams {
         }
         Ok(leased)
     }
-}
-
-/// Reads a JSON document by HTTP, from a server that closes the connection after it.
-fn get(server: SocketAddr, path: &str) -> Result<Value> {
-    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(5))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.read_to_string(&mut answer)?;
-    let (_, body) = answer
-        .split_once("\r\n\r\n")
-        .context("not an answer of HTTP")?;
-    serde_json::from_str(body).with_context(|| format!("{path} is not JSON"))
 }

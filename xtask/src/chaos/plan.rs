@@ -25,6 +25,8 @@ pub(super) enum FaultKind {
     ServerKilled,
     /// SIGSTOP of nats-server: connections stay and nothing answers
     ServerStopped,
+    /// SIGKILL of the nats-server that leads the stream of tasks, or the servers, of three; it comes back on the same store
+    ServerLeaderKilled,
     /// `swath cancel` of a running job, then `swath retry`
     JobCancelled,
     /// SIGKILL of `swath submit`, then the same submit again
@@ -55,12 +57,19 @@ impl FaultKind {
         matches!(self, Self::DiskFull | Self::PeersCut | Self::ServerCut)
     }
 
+    /// Whether it needs three servers.
+    pub(super) fn needs_servers(self) -> bool {
+        self == Self::ServerLeaderKilled
+    }
+
     /// How long a fault of this kind lasts, in milliseconds.
     fn length_ms(self) -> (u64, u64) {
         match self {
             // Leases are 10 s.
             Self::WorkerStopped | Self::CoordinatorStopped => (12_000, 16_000),
             Self::ServerKilled | Self::ServerStopped => (1_000, 5_000),
+            // An election takes some seconds.
+            Self::ServerLeaderKilled => (2_000, 10_000),
             Self::WorkerKilled | Self::WorkerReplaced | Self::CoordinatorKilled => (500, 8_000),
             // These end when what they disturb has taken notice.
             Self::WorkerDrained | Self::JobCancelled => (0, 0),

@@ -7,7 +7,6 @@ use anyhow::{Context, Result, ensure};
 
 use super::faults::Field;
 use super::journal::Journal;
-use super::process::Process;
 
 /// How often the processes are looked at.
 const PERIOD: Duration = Duration::from_secs(2);
@@ -38,12 +37,12 @@ struct Sample {
 
 /// Lets jobs run for that time, closes the lanes, and returns when the last job has ended.
 pub(super) fn run(field: Field<'_>, time: Duration, journal: &Journal) -> Result<Vec<Taken>> {
-    let server = field.cluster.server.process.as_ref();
     let workers = field.cluster.nodes.iter();
-    let workers = workers.map(|node| (node.id.clone(), true, node.process.as_ref()));
+    let workers = workers.filter_map(|node| Some((node.id.as_str(), node.process.as_ref()?)));
+    let servers = field.cluster.servers.processes();
     let processes: Vec<(String, bool, u32)> = workers
-        .chain([("nats-server".to_owned(), false, server)])
-        .filter_map(|(name, judged, process)| Some((name, judged, process.map(Process::id)?)))
+        .map(|(name, process)| (name.to_owned(), true, process.id()))
+        .chain(servers.map(|(name, process)| (name.to_owned(), false, process.id())))
         .collect();
     let mut taken: Vec<Taken> = processes
         .iter()

@@ -45,8 +45,8 @@ enum Target {
     Killed(usize),
     Stopped(usize),
     Draining(usize),
-    ServerKilled,
-    ServerStopped,
+    ServerKilled(usize),
+    ServerStopped(usize),
     Cancelled(String),
     /// Submits that had been killed before.
     Submit(u64),
@@ -109,8 +109,8 @@ impl<'a> Field<'a> {
             target,
             Target::Killed(_)
                 | Target::Stopped(_)
-                | Target::ServerKilled
-                | Target::ServerStopped
+                | Target::ServerKilled(_)
+                | Target::ServerStopped(_)
                 | Target::Cut { .. }
         );
         Ok(Some(Ongoing {
@@ -131,15 +131,6 @@ impl<'a> Field<'a> {
             .signal(signal)?;
         node.disturbed = true;
         Ok(())
-    }
-
-    fn signal_server(&mut self, signal: &str) -> Result<()> {
-        self.cluster
-            .server
-            .process
-            .as_mut()
-            .context("nats-server runs")?
-            .signal(signal)
     }
 
     /// Ends a fault that has lasted long enough, and says whether it fired; `None` while it goes on.
@@ -168,8 +159,8 @@ impl<'a> Field<'a> {
         Ok(match &ongoing.target {
             Target::Killed(_)
             | Target::Stopped(_)
-            | Target::ServerKilled
-            | Target::ServerStopped
+            | Target::ServerKilled(_)
+            | Target::ServerStopped(_)
             | Target::Cut { .. } => true,
             Target::Draining(index) => {
                 let node = self.cluster.node(*index)?;
@@ -210,13 +201,13 @@ impl<'a> Field<'a> {
                 }
                 self.start_worker(*index)
             }
-            Target::ServerKilled => {
-                self.cluster.server.start()?;
+            Target::ServerKilled(index) => {
+                self.cluster.servers.restart(*index)?;
                 self.server_disturbed = false;
                 Ok(())
             }
-            Target::ServerStopped => {
-                self.signal_server("CONT")?;
+            Target::ServerStopped(index) => {
+                self.cluster.servers.signal(*index, "CONT")?;
                 self.server_disturbed = false;
                 Ok(())
             }

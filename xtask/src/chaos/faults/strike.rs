@@ -10,6 +10,7 @@ use super::{Field, IN_PEACE, Target};
 use crate::chaos::cluster::{FLIGHT, WorkerRecord};
 use crate::chaos::network::Host;
 use crate::chaos::plan::{FaultKind, PlannedFault};
+use crate::chaos::servers::Led;
 use crate::chaos::source::Manner;
 
 /// What was hit, and what that is in words; `None` when there is nothing to hit now.
@@ -20,7 +21,9 @@ impl Field<'_> {
     pub(super) fn strike(&mut self, fault: &PlannedFault) -> Struck {
         use FaultKind as Kind;
         match fault.kind {
-            Kind::ServerKilled | Kind::ServerStopped => self.strike_server(fault),
+            Kind::ServerKilled | Kind::ServerStopped | Kind::ServerLeaderKilled => {
+                self.strike_server(fault)
+            }
             Kind::JobCancelled => self.cancel_a_job(fault),
             Kind::SubmitKilled => Ok(Some(self.kill_a_submit(fault))),
             Kind::SourceRefuses => Ok(self.spoil_source(fault, Manner::Refusing)),
@@ -49,19 +52,32 @@ impl Field<'_> {
         if self.server_disturbed {
             return Ok(None);
         }
+        let servers = &self.cluster.servers;
+        let (index, what) = if fault.kind == FaultKind::ServerLeaderKilled {
+            let (led, what) = match fault.pick % 2 {
+                0 => (Led::Tasks, "which led the stream of tasks"),
+                _ => (Led::Servers, "which led the servers"),
+            };
+            let Some(index) = servers.leader(led)? else {
+                return Ok(None);
+            };
+            (index, what)
+        } else {
+            let all: Vec<usize> = (0..servers.count()).collect();
+            (*picked(&all, fault.pick).context("a server")?, "")
+        };
+        let name = format!("{} {what}", servers.name(index));
+        let name = name.trim_end();
         self.server_disturbed = true;
         let seconds = fault.length.as_secs_f64();
         if fault.kind == FaultKind::ServerStopped {
-            self.signal_server("STOP")?;
-            let text = format!("goes on after {seconds:.1} s");
-            return Ok(Some((Target::ServerStopped, text)));
+            self.cluster.servers.signal(index, "STOP")?;
+            let text = format!("{name}; goes on after {seconds:.1} s");
+            return Ok(Some((Target::ServerStopped(index), text)));
         }
-        let server = self.cluster.server.process.take();
-        server.context("nats-server runs")?.kill()?;
-        Ok(Some((
-            Target::ServerKilled,
-            format!("back after {seconds:.1} s"),
-        )))
+        self.cluster.servers.kill(index)?;
+        let text = format!("{name}; back after {seconds:.1} s");
+        Ok(Some((Target::ServerKilled(index), text)))
     }
 
     fn cancel_a_job(&self, fault: &PlannedFault) -> Struck {
@@ -121,7 +137,7 @@ impl Field<'_> {
                 self.cut(index, other, FLIGHT, seconds)?
             }
             FaultKind::ServerCut => {
-                self.cut(index, Host::Hub, self.cluster.server.port, seconds)?
+                self.cut(index, Host::Hub, self.cluster.servers.port(), seconds)?
             }
             _ => {
                 let node = self.cluster.node(index)?;
