@@ -172,11 +172,7 @@ fn streams(survey: &Survey) -> Vec<Check> {
             "no cluster of this --prefix is here yet: the first worker or job makes its streams";
         return vec![Check::new("streams", Verdict::Ok, found)];
     }
-    let mut checks: Vec<Check> = survey
-        .streams
-        .iter()
-        .filter_map(|stream| ailing(stream))
-        .collect();
+    let mut checks: Vec<Check> = survey.streams.iter().filter_map(ailing).collect();
     if !survey.missing.is_empty() {
         let found = format!("{} are missing", survey.missing.join(", "));
         checks.push(

@@ -111,12 +111,12 @@ fn alive(state: &WorkerState, silence_us: Option<i64>) -> Check {
 
 fn disk_room(disk: &StoreDisk) -> Check {
     let full = disk.used_bytes.saturating_mul(100) / disk.limit_bytes.max(1);
-    let verdict = match disk.free_bytes {
-        ..FREE_PROBLEM => Verdict::Problem,
-        _ if full >= 100 => Verdict::Problem,
-        ..FREE_WARNING => Verdict::Warning,
-        _ if full >= FULL_WARNING => Verdict::Warning,
-        _ => Verdict::Ok,
+    let verdict = if disk.free_bytes < FREE_PROBLEM || full >= 100 {
+        Verdict::Problem
+    } else if disk.free_bytes < FREE_WARNING || full >= FULL_WARNING {
+        Verdict::Warning
+    } else {
+        Verdict::Ok
     };
     let found = format!(
         "{} free; the store uses {} of its {}",
