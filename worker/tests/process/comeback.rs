@@ -8,7 +8,7 @@ use swath::ids::JobId;
 use swath::job::Event;
 use swath::wire::{self, LogEntry};
 
-use crate::cluster::{WorkerProcess, end, submit, wait_for_workers};
+use crate::cluster::{WorkerProcess, end, submit, wait_for_done, wait_for_workers};
 use crate::tables::{Cluster, Run, Task, check_groups, group_by, spec};
 
 /// Starts the only worker of a cluster, all of whose partitions go to disk.
@@ -53,6 +53,8 @@ async fn run(harm: impl FnOnce(&[PathBuf])) -> (BTreeSet<Task>, BTreeMap<Task, V
     let mut worker = start(&cluster, &store).await;
     let job = submit(&cluster.client, &spec(&group_by(dir.path()), &output)).await;
     let map = cluster.map_is_done(&job).await;
+    // The first reader has ended as well: by then the last of these is settled, and not delivered again.
+    wait_for_done(&cluster.client, &job, map.len() as u64 + 1).await;
     worker.kill();
     let left = files(&store);
     assert!(left.len() >= map.len(), "{left:?}");
