@@ -43,6 +43,8 @@ suite! {
         two_messages_of_one_id_are_one
         the_queues_do_not_see_each_other
         urgent_messages_go_first
+        the_first_few_go_before_the_rest_which_does_not_starve
+        the_rest_reaches_a_waiting_pull
         messages_of_one_priority_come_in_order
         a_waiting_pull_wakes_at_once
         a_waiting_pull_ends_in_time

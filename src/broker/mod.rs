@@ -64,6 +64,19 @@ pub enum Queue {
     Tasks,
 }
 
+/// Which messages of one priority go first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Lane {
+    /// The first few of each job: none waits long behind the many of another one.
+    #[default]
+    First,
+    /// The others, of tasks alone. Of four pulls one begins here, so that these never starve.
+    Rest,
+}
+
+/// One of so many pulls begins with [`Lane::Rest`].
+const REST_TURN: u32 = 4;
+
 /// A message for a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -73,6 +86,8 @@ pub struct Message {
     pub payload: Bytes,
     /// Which messages go first.
     pub priority: Priority,
+    /// Which messages of its priority go first; the queue of jobs has one lane.
+    pub lane: Lane,
 }
 
 /// A message pulled from a queue, leased to the puller until the lease runs out or it is settled.
@@ -229,7 +244,7 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Puts messages on a queue, durably, in order, pipelined; returns when all are recorded.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), Error>;
 
-    /// Leases up to `max` messages, the most urgent first; waits up to `wait` for the first one and
+    /// Leases up to `max` messages, the most urgent first, within a priority by [`Lane`]; waits up to `wait` for the first one and
     /// returns as soon as there is one. An empty vector means that none came.
     async fn pull(&self, queue: Queue, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error>;
 

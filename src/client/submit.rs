@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Client, Error};
-use crate::broker::{Message, Queue};
+use crate::broker::{Lane, Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
 use crate::spec::{JobSpec, Priority, TableInput, TaskOperation};
@@ -100,6 +100,7 @@ pub(super) fn job_message(
         id: format!("job.{job}.{seed:x}"),
         payload: wire::encode(&JobMessage { job: job.clone() })?,
         priority,
+        lane: Lane::First,
     })
 }
 

@@ -16,7 +16,7 @@ use tracing::{Instrument, debug, info, warn};
 use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
 use super::{Error, letters, plan, publish};
-use crate::broker::{Broker, LogRecord, LogStream, Message, Queue, Signal};
+use crate::broker::{Broker, Lane, LogRecord, LogStream, Message, Queue, Signal};
 use crate::ids::{Attempt, JobId, LetterId, TaskId, WorkerId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
@@ -31,6 +31,8 @@ use crate::wire::{self, LogEntry};
 
 /// Log records applied before their commands are carried out.
 const RECORDS_AT_ONCE: usize = 1024;
+/// So many tasks of a job, or as many as there are slots, go first at a time: of another job that begins, no more lie before it.
+const FIRST_TASKS: u32 = 16;
 /// How long the plan of a query waits until it is known how many slots there are.
 const SLOTS_WAIT: Duration = Duration::from_secs(1);
 
@@ -199,6 +201,8 @@ struct Driver<'a> {
     commands: Vec<Command>,
     alarms: BTreeMap<Instant, Vec<Alarm>>,
     due: Vec<(TaskId, Attempt)>,
+    /// Tasks that were published to go first, and have not ended.
+    first: BTreeSet<TaskId>,
     deadline_rang: bool,
     /// The hold whose record is not folded yet: nothing is carried out before.
     joins: Option<u64>,
@@ -238,6 +242,7 @@ impl<'a> Driver<'a> {
             commands: Vec::new(),
             alarms: BTreeMap::new(),
             due: Vec::new(),
+            first: BTreeSet::new(),
             deadline_rang: false,
             joins: None,
             holds: None,
@@ -262,6 +267,11 @@ impl<'a> Driver<'a> {
             Ok(entry) => {
                 for event in &entry.events {
                     self.times.note(event);
+                    match event {
+                        Event::TaskSucceeded(it) => self.first.remove(&it.task),
+                        Event::TaskFailed(it) => self.first.remove(&it.task),
+                        _ => false,
+                    };
                     self.commands.extend(self.machine.apply(record.at, event));
                 }
             }
@@ -443,10 +453,21 @@ impl<'a> Driver<'a> {
                 &self.machine,
                 task,
             );
-            messages.extend(made.await?);
+            let made = made.await?;
+            let lane = self.lane(task.0);
+            messages.extend(made.map(|message| Message { lane, ..message }));
         }
         debug!(tasks = messages.len(), "publishing tasks");
         Ok(self.broker.publish(Queue::Tasks, messages).await?)
+    }
+
+    fn lane(&mut self, task: TaskId) -> Lane {
+        let few = self.slots_told.max(FIRST_TASKS) as usize;
+        if self.first.len() >= few && !self.first.contains(&task) {
+            return Lane::Rest;
+        }
+        self.first.insert(task);
+        Lane::First
     }
 
     /// Publishes second messages of attempts, for runs beside those that take too long.

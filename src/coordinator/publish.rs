@@ -6,7 +6,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::Error;
-use crate::broker::{Broker, Message};
+use crate::broker::{Broker, Lane, Message};
 use crate::ids::{Attempt, JobId, StageId, TaskId, WorkerRef};
 use crate::job::{JobMachine, Payload};
 use crate::ops::Registry;
@@ -55,6 +55,7 @@ pub(crate) async fn task_message(
         id: id.to_string(),
         payload: wire::encode(&message)?,
         priority: spec.options.priority,
+        lane: Lane::First,
     }))
 }
 

@@ -8,8 +8,8 @@ use futures::StreamExt;
 use serde::Deserialize;
 use serde_json::json;
 use swath::broker::{
-    Broker, DeadLetter, EmbeddedBroker, EmbeddedConfig, Message, NatsBroker, NatsConfig, Queue,
-    Settle,
+    Broker, DeadLetter, EmbeddedBroker, EmbeddedConfig, Lane, Message, NatsBroker, NatsConfig,
+    Queue, Settle,
 };
 use swath::client::{JobProgress, SubmitOptions};
 use swath::cluster::{LocalCluster, LocalOptions};
@@ -274,6 +274,7 @@ async fn check_undecodable(broker: Arc<dyn Broker>) {
         ("x".to_owned(), "\u{1}more"),
     ] {
         let message = Message {
+            lane: Lane::First,
             id,
             payload: payload.into(),
             priority: Priority::Normal,

@@ -12,6 +12,8 @@ mod dead;
 #[cfg(test)]
 mod examples;
 #[cfg(test)]
+mod fairness;
+#[cfg(test)]
 mod flight;
 #[cfg(test)]
 mod focal;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::broker::{
-    Broker, Delivery, EmbeddedBroker, EmbeddedConfig, Message, NatsBroker, NatsConfig, Queue,
+    Broker, Delivery, EmbeddedBroker, EmbeddedConfig, Lane, Message, NatsBroker, NatsConfig, Queue,
 };
 use crate::ids::JobId;
 use crate::spec::Priority;
@@ -79,6 +79,7 @@ pub(super) fn message(id: &str, priority: Priority) -> Message {
         id: id.to_owned(),
         payload: Bytes::copy_from_slice(id.as_bytes()),
         priority,
+        lane: Lane::First,
     }
 }
 

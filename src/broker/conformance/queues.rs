@@ -7,8 +7,8 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lab::{LEASE, LONG, Lab, message, publish, pull, pull_one, texts};
-use crate::broker::{Error, Message, Queue, Settle};
+use super::lab::{LEASE, LONG, Lab, message, publish, pull, pull_one, text, texts};
+use crate::broker::{Error, Lane, Message, Queue, Settle};
 use crate::spec::Priority;
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -176,6 +176,61 @@ pub(super) async fn urgent_messages_go_first(lab: &Lab) {
         order.extend(texts(&pull(&*broker, 1, LONG).await));
     }
     assert_eq!(order, ["h1", "h2", "n1", "l1", "l2"]);
+}
+
+pub(super) async fn the_first_few_go_before_the_rest_which_does_not_starve(lab: &Lab) {
+    let broker = lab.client().await;
+    let of = |lane, name: &str, priority| {
+        let message = |n| Message {
+            lane,
+            ..message(&format!("{name}{n:02}"), priority)
+        };
+        (0..12).map(message).collect::<Vec<_>>()
+    };
+    let queued = [
+        of(Lane::Rest, "rest", Priority::Normal),
+        of(Lane::First, "first", Priority::Normal),
+        of(Lane::First, "low", Priority::Low),
+    ];
+    broker.publish(Queue::Tasks, queued.concat()).await.unwrap();
+    let mut order = Vec::new();
+    while order.len() < 36 {
+        for delivery in pull(&*broker, 1, LONG).await {
+            // Nothing was taken and given back on the way.
+            assert_eq!(delivery.deliveries, 1);
+            order.push(text(&delivery.payload));
+            broker.settle(&delivery.lease, Settle::Done).await.unwrap();
+        }
+    }
+    // One of four pulls is of the rest, while there is something in both lanes; each lane keeps its order.
+    let begin: Vec<&str> = order.iter().take(8).map(String::as_str).collect();
+    let wanted = [
+        "first00", "first01", "first02", "rest00", "first03", "first04", "first05", "rest01",
+    ];
+    assert_eq!(begin, wanted);
+    let in_order = |name: &str| {
+        let names = order.iter().filter(|it| it.starts_with(name));
+        names.clone().count() == 12 && names.is_sorted()
+    };
+    assert!(
+        ["first", "rest", "low"].into_iter().all(in_order),
+        "{order:?}"
+    );
+    let low = order.iter().position(|it| it.starts_with("low"));
+    assert_eq!(low, Some(24), "urgent messages go first: {order:?}");
+}
+
+pub(super) async fn the_rest_reaches_a_waiting_pull(lab: &Lab) {
+    let (producer, worker) = (lab.client().await, lab.client().await);
+    let waiting = tokio::spawn(async move { pull(&*worker, 1, LONG).await });
+    sleep(LEASE / 2).await;
+    let message = Message {
+        lane: Lane::Rest,
+        ..message("a", Priority::Low)
+    };
+    producer.publish(Queue::Tasks, vec![message]).await.unwrap();
+    let found = timeout(LONG / 4, waiting).await.unwrap().unwrap();
+    assert_eq!(texts(&found), ["a"]);
 }
 
 pub(super) async fn messages_of_one_priority_come_in_order(lab: &Lab) {
@@ -383,6 +438,7 @@ pub(super) async fn many_messages_pass(lab: &Lab) {
         id: n.to_string(),
         payload: vec![0; 200].into(),
         priority: Priority::ALL[n % 3],
+        lane: Lane::First,
     });
     broker
         .publish(Queue::Tasks, messages.collect())
@@ -405,6 +461,7 @@ fn payload(bytes: usize) -> Vec<Message> {
         id: bytes.to_string(),
         payload: vec![7; bytes].into(),
         priority: Priority::Normal,
+        lane: Lane::First,
     }]
 }
 

@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::memory_of_ids::RecentIds;
 use super::{EmbeddedConfig, lock};
-use crate::broker::{Delivery, Error, Lease, Message};
+use crate::broker::{Delivery, Error, Lane, Lease, Message, REST_TURN};
 use crate::spec::Priority;
 
 /// A queue that can be waited for.
@@ -35,8 +35,8 @@ impl WaitingQueue {
                 ids: RecentIds::new(config.duplicate_window),
                 next_key: 0,
                 messages: HashMap::new(),
-                again: Default::default(),
-                fresh: Default::default(),
+                lanes: Default::default(),
+                turn: 0,
                 due: BTreeSet::new(),
             }),
             ready: Notify::new(),
@@ -99,11 +99,25 @@ struct LeasedQueue {
     ids: RecentIds,
     next_key: u64,
     messages: HashMap<u64, Held>,
-    /// Keys delivered before, by priority; they go before the fresh ones of their priority.
-    again: [VecDeque<u64>; 3],
-    fresh: [VecDeque<u64>; 3],
+    /// By priority, then by lane.
+    lanes: [[Keys; 2]; 3],
+    /// Counts what was taken: one of a few comes from the second lane first.
+    turn: u32,
     /// When leases and delays end.
     due: BTreeSet<(Instant, u64)>,
+}
+
+#[derive(Debug, Default)]
+struct Keys {
+    /// Delivered before; they go before the fresh ones.
+    again: VecDeque<u64>,
+    fresh: VecDeque<u64>,
+}
+
+impl Keys {
+    fn pop(&mut self) -> Option<u64> {
+        self.again.pop_front().or_else(|| self.fresh.pop_front())
+    }
 }
 
 #[derive(Debug)]
@@ -111,6 +125,7 @@ struct Held {
     id: String,
     payload: Bytes,
     priority: usize,
+    lane: usize,
     deliveries: u64,
     /// `None` while it is ready, else when its lease or delay ends.
     until: Option<Instant>,
@@ -131,17 +146,21 @@ impl LeasedQueue {
             self.ids.insert(message.id.clone(), now);
             let key = self.next_key;
             self.next_key += 1;
-            let priority = rank(message.priority);
+            let (priority, lane) = (
+                rank(message.priority),
+                usize::from(message.lane == Lane::Rest),
+            );
             let held = Held {
                 id: message.id,
                 payload: message.payload,
                 priority,
+                lane,
                 deliveries: 0,
                 until: None,
             };
             self.messages.insert(key, held);
-            if let Some(fresh) = self.fresh.get_mut(priority) {
-                fresh.push_back(key);
+            if let Some(keys) = self.keys(priority, lane) {
+                keys.fresh.push_back(key);
             }
         }
         Ok(())
@@ -150,26 +169,41 @@ impl LeasedQueue {
     fn take(&mut self, name: char, max: usize, now: Instant) -> Vec<Delivery> {
         self.end_due(now);
         let mut found = Vec::new();
-        for (again, fresh) in self.again.iter_mut().zip(&mut self.fresh) {
-            while found.len() < max
-                && let Some(key) = again.pop_front().or_else(|| fresh.pop_front())
-            {
-                let Some(held) = self.messages.get_mut(&key).filter(|m| m.until.is_none()) else {
-                    continue;
-                };
-                let until = now + self.lease;
-                held.until = Some(until);
-                held.deliveries += 1;
-                self.due.insert((until, key));
-                found.push(Delivery {
-                    id: held.id.clone(),
-                    payload: held.payload.clone(),
-                    deliveries: held.deliveries,
-                    lease: Lease(format!("{name}{key}")),
-                });
-            }
+        while found.len() < max
+            && let Some(key) = self.next_key()
+        {
+            let Some(held) = self.messages.get_mut(&key).filter(|m| m.until.is_none()) else {
+                continue;
+            };
+            let until = now + self.lease;
+            held.until = Some(until);
+            held.deliveries += 1;
+            self.turn = self.turn.wrapping_add(1);
+            self.due.insert((until, key));
+            found.push(Delivery {
+                id: held.id.clone(),
+                payload: held.payload.clone(),
+                deliveries: held.deliveries,
+                lease: Lease(format!("{name}{key}")),
+            });
         }
         found
+    }
+
+    fn next_key(&mut self) -> Option<u64> {
+        let rest_first = self.turn % REST_TURN == REST_TURN - 1;
+        self.lanes.iter_mut().find_map(|[first, rest]| {
+            let order = if rest_first {
+                [rest, first]
+            } else {
+                [first, rest]
+            };
+            order.into_iter().find_map(Keys::pop)
+        })
+    }
+
+    fn keys(&mut self, priority: usize, lane: usize) -> Option<&mut Keys> {
+        self.lanes.get_mut(priority)?.get_mut(lane)
     }
 
     /// Makes ready what was leased or delayed until now.
@@ -180,8 +214,9 @@ impl LeasedQueue {
             self.due.pop_first();
             if let Some(held) = self.messages.get_mut(&key) {
                 held.until = None;
-                if let Some(again) = self.again.get_mut(held.priority) {
-                    again.push_back(key);
+                let (priority, lane) = (held.priority, held.lane);
+                if let Some(keys) = self.keys(priority, lane) {
+                    keys.again.push_back(key);
                 }
             }
         }

@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::NatsConfig;
 use super::link::{ApiError, Link, refusal};
-use crate::broker::{Error, Queue};
+use crate::broker::{Error, Lane, Queue};
 use crate::ids::{JobId, LetterId};
 use crate::spec::Priority;
 
@@ -47,12 +47,12 @@ impl Layout {
         })
     }
 
-    pub(super) fn queue_subject(&self, queue: Queue, priority: Priority) -> String {
-        let queue = match queue {
-            Queue::Jobs => "jobs",
-            Queue::Tasks => "tasks",
+    pub(super) fn queue_subject(&self, queue: Queue, priority: Priority, lane: Lane) -> String {
+        let (queue, lane) = match queue {
+            Queue::Jobs => ("jobs", Lane::First),
+            Queue::Tasks => ("tasks", lane),
         };
-        format!("{}.{queue}.{}", self.prefix, consumer_name(priority))
+        format!("{}.{queue}.{}", self.prefix, consumer_name(priority, lane))
     }
 
     pub(super) fn log_stream(&self) -> String {
@@ -107,7 +107,8 @@ impl Layout {
         let ages = config.log_max_age.is_some();
         try_join_all(streams.iter().map(|it| ensure_stream(link, it, ages))).await?;
         let consumers = [Queue::Jobs, Queue::Tasks].into_iter().flat_map(|queue| {
-            Priority::ALL.map(|priority| self.ensure_consumer(link, config, queue, priority))
+            let consumers = consumers(queue).into_iter();
+            consumers.map(move |of| self.ensure_consumer(link, config, queue, of))
         });
         try_join_all(consumers).await?;
         Ok(())
@@ -186,9 +187,9 @@ impl Layout {
         link: &Link,
         config: &NatsConfig,
         queue: Queue,
-        priority: Priority,
+        (priority, lane): (Priority, Lane),
     ) -> Result<(), Error> {
-        let (stream, name) = (self.queue_stream(queue), consumer_name(priority));
+        let (stream, name) = (self.queue_stream(queue), consumer_name(priority, lane));
         let wanted = consumer::Config {
             durable_name: Some(name.to_owned()),
             ack_policy: AckPolicy::Explicit,
@@ -199,7 +200,7 @@ impl Layout {
             max_deliver: -1,
             max_ack_pending: LEASED_MAX,
             max_waiting: WAITING_MAX,
-            filter_subject: self.queue_subject(queue, priority),
+            filter_subject: self.queue_subject(queue, priority, lane),
             ..consumer::Config::default()
         };
         let found = match find::<consumer::Config>(link, format!("CONSUMER.INFO.{stream}.{name}"))
@@ -230,12 +231,25 @@ impl Layout {
     }
 }
 
-/// Returns what a priority is called in consumers and subjects.
-pub(super) fn consumer_name(priority: Priority) -> &'static str {
-    match priority {
-        Priority::High => "high",
-        Priority::Normal => "normal",
-        Priority::Low => "low",
+/// Lists the consumers of a queue, the most urgent first.
+pub(super) fn consumers(queue: Queue) -> Vec<(Priority, Lane)> {
+    let lanes: &[Lane] = match queue {
+        Queue::Jobs => &[Lane::First],
+        Queue::Tasks => &[Lane::First, Lane::Rest],
+    };
+    let of = |priority| lanes.iter().map(move |lane| (priority, *lane));
+    Priority::ALL.into_iter().flat_map(of).collect()
+}
+
+/// Returns what a lane of a priority is called in consumers and subjects.
+pub(super) const fn consumer_name(priority: Priority, lane: Lane) -> &'static str {
+    match (priority, lane) {
+        (Priority::High, Lane::First) => "high",
+        (Priority::Normal, Lane::First) => "normal",
+        (Priority::Low, Lane::First) => "low",
+        (Priority::High, Lane::Rest) => "high-rest",
+        (Priority::Normal, Lane::Rest) => "normal-rest",
+        (Priority::Low, Lane::Rest) => "low-rest",
     }
 }
 

@@ -155,7 +155,9 @@ impl Broker for NatsBroker {
             super::check_size(message.payload.len(), self.payload_limit)?;
         }
         let outgoing = messages.into_iter().map(|message| Outgoing {
-            subject: self.layout.queue_subject(queue, message.priority),
+            subject: self
+                .layout
+                .queue_subject(queue, message.priority, message.lane),
             headers: with_id(message.id),
             payload: message.payload,
         });

@@ -1,7 +1,7 @@
-//! Pulls of one queue: three consumers, one a priority, asked over one inbox.
+//! Pulls of one queue: a consumer for each lane of each priority, asked over one inbox.
 //!
 //! A pull first asks for what is there (`no_wait`), and only when that is nothing leaves one request of
-//! one message at each consumer. Whatever is left open when a message comes is cancelled, so that no
+//! one message at the first lane of each priority. Whatever is left open when a message comes is cancelled, so that no
 //! message goes to a worker which no longer waits for it; what crosses the cancellation is kept. A pull
 //! that is dropped midway leaves its state in the pool, where the next pull finds it.
 
@@ -15,15 +15,19 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::ID_HEADER;
 use super::delivery::Facts;
-use super::layout::{Layout, consumer_name};
+use super::layout::{Layout, consumer_name, consumers};
 use super::link::Link;
-use crate::broker::{Delivery, Error, Lease, Queue};
+use crate::broker::{Delivery, Error, Lane, Lease, Queue, REST_TURN};
 use crate::spec::Priority;
 
 /// How long the server may take to say what is there.
 const ANSWER_MAX: Duration = Duration::from_secs(2);
 /// The longest that one request waits at a consumer; longer waits repeat it.
 const REQUEST_WAIT_MAX: Duration = Duration::from_secs(5);
+/// The same where there are second lanes: no request waits at those, or two lanes would wake one pull, and what it gave back
+/// would count as delivered. They are looked at again so often; what lies in them while a slot is free lies there seldom,
+/// since a job has as many tasks in the first lane as there are slots.
+const REST_LOOK: Duration = Duration::from_secs(2);
 /// Requests that wait long enough have heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_millis(2_500);
@@ -31,12 +35,22 @@ const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 const PAUSE: Duration = Duration::from_millis(50);
 const ACTION: &str = "pull from a queue";
 
+/// One lane of one priority.
+#[derive(Debug)]
+struct Consumer {
+    name: &'static str,
+    priority: Priority,
+    lane: Lane,
+    /// Where it is asked.
+    requests: String,
+}
+
 /// The pulls of one queue, each with state of its own.
 #[derive(Debug)]
 pub(super) struct Pullers {
     link: Link,
     lease: Duration,
-    requests: [String; 3],
+    consumers: Vec<Consumer>,
     idle: Mutex<Vec<Puller>>,
 }
 
@@ -46,12 +60,39 @@ impl Pullers {
         Self {
             link: link.clone(),
             lease,
-            requests: Priority::ALL.map(|priority| {
-                let consumer = consumer_name(priority);
-                format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{consumer}")
-            }),
+            consumers: consumers(queue)
+                .into_iter()
+                .map(|(priority, lane)| {
+                    let name = consumer_name(priority, lane);
+                    Consumer {
+                        name,
+                        priority,
+                        lane,
+                        requests: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"),
+                    }
+                })
+                .collect(),
             idle: Mutex::default(),
         }
+    }
+
+    /// Lists the consumers in the order of a turn: one of a few begins with the second lanes.
+    fn in_order(&self, turn: u32) -> Vec<usize> {
+        let first = if turn % REST_TURN == REST_TURN - 1 {
+            Lane::Rest
+        } else {
+            Lane::First
+        };
+        let mut order: Vec<(Priority, bool, usize)> = (0..)
+            .zip(&self.consumers)
+            .map(|(index, it)| (it.priority, it.lane != first, index))
+            .collect();
+        order.sort_unstable();
+        order.into_iter().map(|(_, _, index)| index).collect()
+    }
+
+    fn has_rest(&self) -> bool {
+        self.consumers.iter().any(|it| it.lane == Lane::Rest)
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Puller>> {
@@ -66,7 +107,7 @@ impl Pullers {
         let idle = self.idle().pop();
         let mut lent = Lent {
             home: self,
-            puller: Some(idle.unwrap_or_else(|| Puller::new(&self.link))),
+            puller: Some(idle.unwrap_or_else(|| Puller::new(self))),
         };
         match lent.puller.as_mut() {
             Some(puller) => puller.pull(self, max, deadline).await,
@@ -94,10 +135,14 @@ struct Puller {
     connections: watch::Receiver<u64>,
     next_token: u64,
     open: Vec<Open>,
-    /// Deliveries received and not yet returned, with their priorities.
+    /// Deliveries received and not yet returned, with their consumers.
     found: Vec<(usize, Delivery)>,
     /// Which consumers had nothing when last asked.
-    known_empty: [bool; 3],
+    known_empty: Vec<bool>,
+    /// The names of the consumers.
+    names: Vec<&'static str>,
+    /// Counts the pulls that found something.
+    turn: u32,
     /// When it last looked at its inbox: what came long after is leased no more.
     looked: Instant,
 }
@@ -106,7 +151,7 @@ struct Puller {
 #[derive(Debug)]
 struct Open {
     token: u64,
-    priority: usize,
+    consumer: usize,
     left: usize,
     heard: Instant,
 }
@@ -125,15 +170,17 @@ enum Lost {
 }
 
 impl Puller {
-    fn new(link: &Link) -> Self {
+    fn new(home: &Pullers) -> Self {
         Self {
             inbox: String::new(),
             subscriber: None,
-            connections: link.connections(),
+            connections: home.link.connections(),
             next_token: 0,
             open: Vec::new(),
             found: Vec::new(),
-            known_empty: [false; 3],
+            known_empty: vec![false; home.consumers.len()],
+            names: home.consumers.iter().map(|it| it.name).collect(),
+            turn: 0,
             looked: Instant::now(),
         }
     }
@@ -168,7 +215,8 @@ impl Puller {
             match tried {
                 // The requests that waited ended by themselves; or there was nothing at all.
                 Ok(()) if late => return Ok(Vec::new()),
-                Ok(()) => answered = true,
+                // After a wait the second lanes are looked at again, if there are any.
+                Ok(()) => answered = !(answered && home.has_rest()),
                 Err(lost) => {
                     self.subscriber = None;
                     answered = false;
@@ -182,18 +230,29 @@ impl Puller {
         }
     }
 
-    /// Asks for what is there: first from the consumers up to the most urgent one that had
-    /// something last time, then, when they have nothing, from the others.
+    /// Asks for what is there: first one lane of each priority up to the most urgent one that had something last time; then,
+    /// while there is nothing, the others one by one. What several consumers gave too much is given back, and that counts as a
+    /// delivery: so never two lanes of one priority at once.
     async fn ask(&mut self, home: &Pullers, max: usize) -> Result<(), Lost> {
-        let likely = self
-            .known_empty
-            .iter()
-            .position(|empty| !empty)
-            .unwrap_or(2);
+        let order = home.in_order(self.turn);
+        let of = |index: &usize| home.consumers.get(*index);
+        let begins = order.first().and_then(of).map(|it| it.lane);
+        let empty = |index: &usize| self.known_empty.get(*index) == Some(&true);
+        let likely = order.iter().find(|index| !empty(*index)).and_then(of);
+        let likely = likely.map_or(Priority::Low, |it| it.priority);
+        let together = |index: &usize| {
+            of(index).is_some_and(|it| it.priority <= likely && Some(it.lane) == begins)
+        };
+        let (together, mut others): (Vec<_>, Vec<_>) = order.into_iter().partition(together);
+        others.sort_by_key(|index| {
+            let later = of(index).is_none_or(|it| it.priority > likely);
+            (later, empty(index))
+        });
+        let groups = std::iter::once(together).chain(others.into_iter().map(|index| vec![index]));
         let body = serde_json::json!({ "batch": max, "no_wait": true }).to_string();
-        for priorities in [0..likely + 1, likely + 1..3] {
-            for priority in priorities {
-                self.request(home, priority, max, &body).await?;
+        for group in groups {
+            for consumer in group {
+                self.request(home, consumer, max, &body).await?;
             }
             let until = Instant::now() + ANSWER_MAX;
             while !self.open.is_empty() {
@@ -206,19 +265,26 @@ impl Puller {
         Ok(())
     }
 
-    /// Leaves a request for one message at every consumer, until a message comes or all have ended.
+    /// Leaves a request for one message at every first lane, until a message comes or all have ended.
     async fn wait(&mut self, home: &Pullers, deadline: Instant) -> Result<(), Lost> {
+        let longest = if home.has_rest() {
+            REST_LOOK
+        } else {
+            REQUEST_WAIT_MAX
+        };
         let wait = deadline
             .saturating_duration_since(Instant::now())
-            .clamp(Duration::from_millis(5), REQUEST_WAIT_MAX);
+            .clamp(Duration::from_millis(5), longest);
         let beats = wait > 2 * HEARTBEAT;
         let mut body = serde_json::json!({ "batch": 1, "expires": nanos(wait) });
         if beats && let Some(body) = body.as_object_mut() {
             body.insert("idle_heartbeat".into(), nanos(HEARTBEAT).into());
         }
         let body = body.to_string();
-        for priority in 0..home.requests.len() {
-            self.request(home, priority, 1, &body).await?;
+        for (consumer, of) in home.consumers.iter().enumerate() {
+            if of.lane == Lane::First {
+                self.request(home, consumer, 1, &body).await?;
+            }
         }
         let ended_by = Instant::now() + wait + ANSWER_MAX;
         while self.found.is_empty() && !self.open.is_empty() {
@@ -235,7 +301,7 @@ impl Puller {
     async fn request(
         &mut self,
         home: &Pullers,
-        priority: usize,
+        consumer: usize,
         max: usize,
         body: &str,
     ) -> Result<(), Lost> {
@@ -249,12 +315,12 @@ impl Puller {
         }
         self.next_token += 1;
         let token = self.next_token;
-        let Some(subject) = home.requests.get(priority) else {
+        let Some(subject) = home.consumers.get(consumer).map(|it| &it.requests) else {
             return Ok(());
         };
         self.open.push(Open {
             token,
-            priority,
+            consumer,
             left: max,
             heard: Instant::now(),
         });
@@ -302,7 +368,7 @@ impl Puller {
         }
         let open = self.open.swap_remove(index);
         if status == StatusCode::NOT_FOUND || status == StatusCode::TIMEOUT {
-            self.set_empty(open.priority, true);
+            self.set_empty(open.consumer, true);
             return Ok(());
         }
         let said = message.description.unwrap_or_default();
@@ -315,11 +381,10 @@ impl Puller {
             return;
         };
         let named = message.subject.rsplit('.').next();
-        let priority = Priority::ALL
-            .iter()
-            .position(|priority| Some(consumer_name(*priority)) == named)
-            .unwrap_or(1);
-        if let Some(index) = self.open.iter().position(|open| open.priority == priority)
+        let Some(consumer) = self.names.iter().position(|name| Some(*name) == named) else {
+            return;
+        };
+        if let Some(index) = self.open.iter().position(|open| open.consumer == consumer)
             && let Some(open) = self.open.get_mut(index)
         {
             open.heard = self.looked;
@@ -328,7 +393,7 @@ impl Puller {
                 self.open.swap_remove(index);
             }
         }
-        self.set_empty(priority, false);
+        self.set_empty(consumer, false);
         let id = message.headers.as_ref().and_then(|it| it.get(ID_HEADER));
         let delivery = Delivery {
             id: id.map(|id| id.as_str().to_owned()).unwrap_or_default(),
@@ -336,11 +401,11 @@ impl Puller {
             deliveries: facts.deliveries,
             lease: Lease(reply.into_string()),
         };
-        self.found.push((priority, delivery));
+        self.found.push((consumer, delivery));
     }
 
-    fn set_empty(&mut self, priority: usize, empty: bool) {
-        if let Some(known) = self.known_empty.get_mut(priority) {
+    fn set_empty(&mut self, consumer: usize, empty: bool) {
+        if let Some(known) = self.known_empty.get_mut(consumer) {
             *known = empty;
         }
     }
@@ -371,7 +436,10 @@ impl Puller {
 
     /// Returns the most urgent deliveries and gives the others back.
     async fn most_urgent(&mut self, home: &Pullers, max: usize) -> Vec<Delivery> {
-        self.found.sort_by_key(|(priority, _)| *priority);
+        let order = home.in_order(self.turn);
+        let place = |consumer: &usize| order.iter().position(|it| it == consumer);
+        self.found.sort_by_key(|(consumer, _)| place(consumer));
+        self.turn = self.turn.wrapping_add(1);
         while self.found.len() > max
             && let Some((_, extra)) = self.found.pop()
         {
