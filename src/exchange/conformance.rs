@@ -588,7 +588,8 @@ async fn a_file_that_is_cut_or_gone_is_lost(rig: Rig) {
     rig.write(&key("j", 1, 0), &[numbers(0, 4 << 20)]);
     let files = rig.dir.files();
     let bytes = std::fs::read(&files[0]).unwrap();
-    std::fs::write(&files[0], &bytes[..bytes.len() - 1]).unwrap();
+    // Behind the rows lies the index: its loss is none while the store lives.
+    std::fs::write(&files[0], &bytes[..bytes.len() / 2]).unwrap();
     rig.expect_lost(&key("j", 1, 0)).await;
     std::fs::remove_file(&files[0]).unwrap();
     rig.expect_lost(&key("j", 1, 0)).await;
