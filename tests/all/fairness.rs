@@ -35,7 +35,7 @@ async fn ends(broker: &dyn Broker, job: &JobId) -> Vec<Timestamp> {
 
 async fn check(name: &str, broker: Arc<dyn Broker>) {
     let options = LocalOptions {
-        worker: WorkerConfig::default().with_max_concurrent_tasks(4),
+        worker: WorkerConfig::default().with_max_concurrent_tasks(32),
         ..LocalOptions::default()
     };
     let cluster = LocalCluster::start_on(Arc::clone(&broker), options)
@@ -58,11 +58,11 @@ async fn check(name: &str, broker: Arc<dyn Broker>) {
     };
     let (_, alone) = small().await;
     let large = submit(100_000).await;
-    // Far more of them lie on the queue than may go before another job's.
+    // Four a slot lie on the queue, however fast they run; one a slot may go before another job's.
     let deadline = Instant::now() + Duration::from_secs(60);
     let waiting = loop {
         let published = client.status(&large).await.unwrap().progress.published();
-        if published >= 64 {
+        if published >= 120 {
             break published;
         }
         assert!(Instant::now() < deadline, "only {published} are published");
@@ -78,7 +78,7 @@ async fn check(name: &str, broker: Arc<dyn Broker>) {
     println!(
         "{name}: alone {alone:?}, behind {waiting} tasks {behind:?}; {between} of them ended meanwhile"
     );
-    assert!(between < 48, "{between} of {waiting} went before ten");
+    assert!(between < 100, "{between} of {waiting} went before ten");
     client.cancel(&large).await.unwrap();
     cluster.stop().await;
 }

@@ -238,7 +238,7 @@ impl Puller {
         let of = |index: &usize| home.consumers.get(*index);
         let begins = order.first().and_then(of).map(|it| it.lane);
         let empty = |index: &usize| self.known_empty.get(*index) == Some(&true);
-        let likely = order.iter().find(|index| !empty(*index)).and_then(of);
+        let likely = order.iter().find(|index| !empty(index)).and_then(of);
         let likely = likely.map_or(Priority::Low, |it| it.priority);
         let together = |index: &usize| {
             of(index).is_some_and(|it| it.priority <= likely && Some(it.lane) == begins)
