@@ -16,7 +16,7 @@ use async_nats::jetstream::{self, consumer::pull, stream};
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 
-use swath::broker::{Broker, EmbeddedBroker, Message, NatsBroker, NatsConfig, Queue, Settle};
+use swath::broker::{Broker, EmbeddedBroker, Lane, Message, NatsBroker, NatsConfig, Queue, Settle};
 use swath::spec::Priority;
 use swath::testing::nats_server::NatsServer;
 
@@ -34,6 +34,7 @@ async fn through_the_trait(name: &str, broker: &dyn Broker) {
         id: format!("{name}-{n}"),
         payload: vec![0; BYTES].into(),
         priority: Priority::Normal,
+        lane: Lane::First,
     });
     let started = Instant::now();
     broker
@@ -67,6 +68,7 @@ async fn latency(name: &str, producer: Arc<dyn Broker>, worker: Arc<dyn Broker>)
             id: format!("latency-{n}"),
             payload: vec![0; BYTES].into(),
             priority: Priority::Normal,
+            lane: Lane::First,
         };
         let started = Instant::now();
         producer.publish(Queue::Tasks, vec![message]).await.unwrap();

@@ -55,7 +55,7 @@ async fn a_source_that_is_down_while_a_job_is_planned_delays_the_job_and_does_no
     let mut waits = None;
     while let Some(progress) = futures::StreamExt::next(&mut told).await {
         let progress = progress.unwrap();
-        waits = waits.or(progress.progress.plan_failure.clone());
+        waits = waits.or_else(|| progress.progress.plan_failure.clone());
         if progress.is_complete() {
             assert!(progress.succeeded(), "{}", progress.sentence());
         }
