@@ -1,45 +1,42 @@
 //! Drives one job: tail → apply → carry out.
+//!
+//! Around that loop: [`hold`] (a job is taken up, and given back), [`planning`], [`publishing`] (tasks onto the queue).
+
+mod hold;
+mod planning;
+mod publishing;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::panic::AssertUnwindSafe;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::{FutureExt, StreamExt};
 use tokio::sync::watch;
-use tokio::task::JoinError;
 use tokio::time::Instant;
-use tokio_util::task::AbortOnDropHandle;
-use tracing::{Instrument, debug, info, warn};
+use tracing::{info, warn};
 
 use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
-use super::{Error, letters, plan, publish};
-use crate::broker::{Broker, Lane, LogRecord, LogStream, Message, Queue, Signal};
+use super::{Error, letters, publish};
+use crate::broker::{Broker, LogRecord, LogStream, Signal};
 use crate::ids::{Attempt, JobId, LetterId, TaskId, WorkerId};
 use crate::io::source::Sources;
-use crate::job::{Command, Event, Failure, FailureClass, JobMachine, Outcome};
+use crate::job::{Command, Event, JobMachine, Outcome};
 use crate::ops::Registry;
-use crate::partition::hash_key;
-use crate::plan::catalog::Capacity;
 use crate::plan::{Plan, StageWork};
-use crate::spec::{JobSpec, OutputKind, TaskOperation};
+use crate::spec::{JobSpec, TaskOperation};
 use crate::tables::Tables;
 use crate::time::Timestamp;
 use crate::wire::{self, LogEntry};
+use planning::Planning;
+
+pub(crate) use hold::Hold;
 
 /// Log records applied before their commands are carried out.
 const RECORDS_AT_ONCE: usize = 1024;
-/// So many tasks of a job, or as many as there are slots, go first at a time: of another job that begins, no more lie before it.
-const FIRST_TASKS: u32 = 16;
-/// How long the plan of a query waits until it is known how many slots there are.
-const SLOTS_WAIT: Duration = Duration::from_secs(1);
-
 /// How often it is looked whether the job was forgotten: its end was recorded by another coordinator, and then its log removed.
 const LOOK_AGAIN: Duration = Duration::from_secs(30);
-/// Who has coordinated a job for so long since it took it up, and has its plan, does not die of it.
-const HELD: Duration = Duration::from_secs(60);
 
 /// How driving a job ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,15 +47,6 @@ pub(crate) enum End {
     NoSuchJob,
     /// The job is not to begin before so long.
     Waits(Duration),
-}
-
-/// Whose hold of a job it is.
-#[derive(Debug, Clone)]
-pub(crate) struct Hold {
-    /// The worker.
-    pub(crate) worker: WorkerId,
-    /// The number under which its log knows the hold.
-    pub(crate) number: u64,
 }
 
 /// Returns what time it is at the broker, and when that was read: heartbeats tell, this process's own at the latest. Our own clock
@@ -153,30 +141,6 @@ pub(crate) async fn drive(
     }
 }
 
-/// Returns what a job is planned for; for tables, at the start of a process, it may take a moment to know.
-async fn capacity(spec: &JobSpec, mut live: watch::Receiver<LiveWorkers>) -> Capacity {
-    match spec.operation.output_kind() {
-        OutputKind::Table => {}
-        OutputKind::Raster | OutputKind::Nothing => return Capacity::default(),
-    }
-    let known = live.wait_for(|live| live.slots > 0);
-    match tokio::time::timeout(SLOTS_WAIT, known).await {
-        Ok(Ok(live)) => Capacity {
-            slots: live.slots,
-            task_bytes: live.task_bytes,
-        },
-        Ok(Err(_)) | Err(_) => Capacity::default(),
-    }
-}
-
-fn panicked() -> Failure {
-    Failure {
-        class: FailureClass::Panic,
-        code: "panic".to_owned(),
-        message: "the planner panicked; that is a bug: report it".to_owned(),
-    }
-}
-
 /// What waits for a moment.
 #[derive(Debug, Clone, Copy)]
 enum Alarm {
@@ -185,9 +149,6 @@ enum Alarm {
     Deadline,
     Held,
 }
-
-/// A try to plan, which ends when it is dropped.
-type Planning = AbortOnDropHandle<(Attempt, Result<Plan, Failure>)>;
 
 struct Driver<'a> {
     job: &'a JobId,
@@ -313,57 +274,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Records that the job is taken up, before anything of it can do harm; what is outstanding waits until that is in the log.
-    async fn take_up(&mut self, hold: &Hold, clock: (Timestamp, Instant)) -> Result<(), Error> {
-        self.last = clock;
-        if !self.machine.is_taken_up(hold.number) {
-            let (worker, number) = (hold.worker.clone(), hold.number);
-            let event = Event::TakenUp {
-                worker,
-                hold: number,
-            };
-            let events = vec![event];
-            let payload = wire::encode(&LogEntry { events })?;
-            self.broker.append(self.job, None, payload).await?;
-        }
-        (self.joins, self.holds) = (Some(hold.number), Some(hold.number));
-        let alarms = self.alarms.entry(Instant::now() + HELD).or_default();
-        alarms.push(Alarm::Held);
-        self.begin_if_taken_up();
-        Ok(())
-    }
-
-    /// Begins with what is outstanding once the log says that the job is taken up, and leaves all else undone before. What
-    /// was asked for earlier may not have been carried out: what is not answered is carried out.
-    fn begin_if_taken_up(&mut self) {
-        let Some(hold) = self.joins else { return };
-        self.commands.clear();
-        if self.machine.is_taken_up(hold) {
-            self.joins = None;
-            self.commands = self.machine.outstanding();
-        }
-    }
-
-    /// Records that the job has been held for a while and has a plan.
-    async fn record_held(&mut self) -> Result<(), Error> {
-        if !std::mem::take(&mut self.held_rang) {
-            return Ok(());
-        }
-        if self.machine.plan().is_none() {
-            let alarms = self.alarms.entry(Instant::now() + HELD).or_default();
-            alarms.push(Alarm::Held);
-            return Ok(());
-        }
-        match self.holds.take() {
-            // A record would make the log of a job that was forgotten come to be again.
-            Some(hold) if self.machine.is_taken_up(hold) && !self.is_forgotten().await? => {
-                self.append(&format!("held.{hold:x}"), Event::Held { hold })
-                    .await
-            }
-            _ => Ok(()),
-        }
-    }
-
     /// Carries out all commands; returns whether the job is over.
     async fn carry_out(&mut self, live: &watch::Receiver<LiveWorkers>) -> Result<bool, Error> {
         let mut over = false;
@@ -439,56 +349,6 @@ impl<'a> Driver<'a> {
         }
     }
 
-    async fn publish_due(&mut self) -> Result<(), Error> {
-        if self.due.is_empty() {
-            return Ok(());
-        }
-        let (spec, plan) = (self.spec().await?, self.plan().await?);
-        let mut messages: Vec<Message> = Vec::with_capacity(self.due.len());
-        for task in std::mem::take(&mut self.due) {
-            let made = publish::task_message(
-                self.job,
-                &**self.broker,
-                (&spec, &plan, self.registry),
-                &self.machine,
-                task,
-            );
-            let made = made.await?;
-            let lane = self.lane(task.0);
-            messages.extend(made.map(|message| Message { lane, ..message }));
-        }
-        debug!(tasks = messages.len(), "publishing tasks");
-        Ok(self.broker.publish(Queue::Tasks, messages).await?)
-    }
-
-    fn lane(&mut self, task: TaskId) -> Lane {
-        let few = self.slots_told.max(FIRST_TASKS) as usize;
-        if self.first.len() >= few && !self.first.contains(&task) {
-            return Lane::Rest;
-        }
-        self.first.insert(task);
-        Lane::First
-    }
-
-    /// Publishes second messages of attempts, for runs beside those that take too long.
-    async fn publish_again(&mut self, tasks: Vec<(TaskId, Attempt)>) -> Result<(), Error> {
-        if tasks.is_empty() {
-            return Ok(());
-        }
-        let (spec, plan) = (self.spec().await?, self.plan().await?);
-        let mut messages = Vec::new();
-        for task in tasks {
-            let (broker, sources) = (&**self.broker, (&*spec, &*plan, self.registry));
-            let made =
-                publish::task_message(self.job, broker, sources, &self.machine, task).await?;
-            messages.extend(made.map(|message| Message {
-                id: format!("{}.again", message.id),
-                ..message
-            }));
-        }
-        Ok(self.broker.publish(Queue::Tasks, messages).await?)
-    }
-
     /// Records which runs take far longer than their peers did, as many as there are slots in which nothing runs.
     async fn report_stragglers(&mut self, live: &LiveWorkers) -> Result<(), Error> {
         let policy = match self.machine.submission() {
@@ -525,77 +385,6 @@ impl<'a> Driver<'a> {
             TaskOperation::Custom { operation, .. } => self.registry.may_run_twice(operation),
             _ => true,
         })
-    }
-
-    /// Begins the try to plan whose moment has come, in a task of its own: the job's end is heard meanwhile, and drops it.
-    async fn plan_if_due(&mut self, live: &watch::Receiver<LiveWorkers>) -> Result<(), Error> {
-        if !self.machine.wants_plan() {
-            (self.plan_due, self.planning) = (None, None);
-        }
-        if self.planning.is_some() {
-            return Ok(());
-        }
-        let Some(attempt) = self.plan_due.take() else {
-            return Ok(());
-        };
-        let spec = match self.spec().await {
-            Ok(spec) => spec,
-            // No coordinator can read it: the job ends here, instead of going round for ever.
-            Err(error @ (Error::Wire(wire::Error::Decode { .. }) | Error::BlobMissing { .. })) => {
-                let failure = Failure::of(FailureClass::Fatal, "spec-unreadable", &error);
-                return self.record_plan_failure(attempt, failure).await;
-            }
-            Err(error) => return Err(error),
-        };
-        let (sources, tables, live) = (self.sources.clone(), self.tables.clone(), live.clone());
-        let planning = async move {
-            let capacity = capacity(&spec, live).await;
-            let making = AssertUnwindSafe(plan::make_plan(&spec, &sources, &tables, capacity));
-            let made = making.catch_unwind().await;
-            (attempt, made.unwrap_or_else(|_| Err(panicked())))
-        };
-        let planning = tokio::spawn(planning.in_current_span());
-        self.planning = Some(AbortOnDropHandle::new(planning));
-        Ok(())
-    }
-
-    async fn record_plan(
-        &mut self,
-        tried: Result<(Attempt, Result<Plan, Failure>), JoinError>,
-    ) -> Result<(), Error> {
-        let (attempt, planned) = tried.map_err(|_| Error::Bug {
-            what: "a planning task that was stopped by nobody",
-        })?;
-        let mut plan = match planned {
-            Ok(plan) => plan,
-            Err(failure) => return self.record_plan_failure(attempt, failure).await,
-        };
-        publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
-        let stages = plan.shapes();
-        let bytes = wire::encode(&plan)?;
-        let name = format!("plan-{:016x}", hash_key(&bytes));
-        let plan = publish::place(self.job, &**self.broker, &name, bytes).await?;
-        let retry = match &self.spec().await?.operation {
-            TaskOperation::Custom { operation, .. } => self.registry.retry(operation),
-            _ => None,
-        };
-        let event = Event::Planned {
-            stages,
-            plan,
-            retry,
-        };
-        self.append("planned", event).await
-    }
-
-    async fn record_plan_failure(&self, attempt: Attempt, failure: Failure) -> Result<(), Error> {
-        info!(reason = failure.message, %attempt, "the job could not be planned");
-        let life = self.machine.life();
-        let event = Event::PlanFailed {
-            life,
-            attempt,
-            failure,
-        };
-        self.append(&format!("plan-failed.{attempt}"), event).await
     }
 
     async fn spec(&mut self) -> Result<Arc<JobSpec>, Error> {
