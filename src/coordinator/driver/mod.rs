@@ -426,7 +426,10 @@ impl<'a> Driver<'a> {
         }
         for holder in self.machine.holders() {
             let key = (holder.id.clone(), holder.incarnation);
-            if self.unseen.is_lost(live, &key) && self.lost_told.insert(key) {
+            if !self.unseen.is_lost(live, &key) {
+                // It was away, and may be lost once more.
+                self.lost_told.remove(&key);
+            } else if self.lost_told.insert(key) {
                 warn!(worker = %holder.id, "a worker with needed partitions is lost");
                 let (worker, incarnation) = (holder.id.clone(), holder.incarnation);
                 events.push(Event::WorkerLost {

@@ -22,32 +22,20 @@ const REPORTS_PER_LIFE: u32 = 4;
 impl Board {
     /// Counts a success: the first of a task wins, whichever attempt it carries.
     ///
-    /// A success on a life that is known to be over, in a stage that is still read, is of no use; its attempt is
-    /// then answered, since its worker removes it from the queue, so the task goes back.
-    pub(in crate::job) fn succeed(
-        &mut self,
-        at: Timestamp,
-        success: &TaskSuccess,
-    ) -> Result<(), Error> {
+    /// It also shows that its worker lives, even one that was told lost: cut off for a while, or stopped.
+    pub(in crate::job) fn succeed(&mut self, at: Timestamp, success: &TaskSuccess) {
         let task = success.task;
         let Some(record) = self.task(task) else {
-            return Ok(());
+            return;
         };
-        if !record.may_win(success.attempt) {
-            return Ok(());
+        let wins = record.may_win(success.attempt);
+        self.goes_on(&success.worker);
+        if wins {
+            self.win(at, success);
         }
-        let lost = self.workers.is_lost(&success.worker);
-        if !(lost && self.is_needed(task.stage)) {
-            self.win(at, success, lost);
-            return Ok(());
-        }
-        if record.awaits(success.attempt) {
-            return self.give_back(task);
-        }
-        Ok(())
     }
 
-    fn win(&mut self, at: Timestamp, success: &TaskSuccess, lost: bool) {
+    fn win(&mut self, at: Timestamp, success: &TaskSuccess) {
         let task = success.task;
         self.revive(task);
         let worker = self.workers.number(&success.worker);
@@ -63,7 +51,6 @@ impl Board {
         record.win(worker, success.execution);
         stage.again.remove(&task.index);
         stage.done += 1;
-        stage.stale += u32::from(lost);
         stage.stored_bytes = stage.stored_bytes.saturating_add(success.stored_bytes);
         stage.run_us = stage.run_us.saturating_add(success.run_us);
         let may_settle = stage.is_complete() || stage.was_complete();

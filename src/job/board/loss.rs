@@ -18,13 +18,28 @@ impl Board {
         self.settle();
     }
 
-    /// Notes that the partitions of runs lie with another worker now; of runs that do not stand it changes nothing.
+    /// Notes that a life that was taken for over goes on, since it says something: what it holds counts again.
+    pub(super) fn goes_on(&mut self, worker: &WorkerRef) {
+        let numbers = self.workers.find(worker);
+        if numbers.is_empty() {
+            return;
+        }
+        for stage in &mut self.stages {
+            for (worker, _) in stage.tasks.iter().filter_map(|task| task.winner()) {
+                stage.stale -= u32::from(numbers.contains(&worker));
+            }
+        }
+    }
+
+    /// Notes that the partitions of runs lie with another worker now, which says so itself; of runs that do not stand it changes
+    /// nothing.
     pub(in crate::job) fn moved(
         &mut self,
         from: &WorkerRef,
         to: &WorkerRef,
         runs: &[(TaskId, ExecutionId)],
     ) {
+        self.goes_on(to);
         let mut new = None;
         for (task, execution) in runs {
             let Some((old, winner)) = self.task(*task).and_then(|record| record.winner()) else {
@@ -35,12 +50,10 @@ impl Board {
             }
             let new = *new.get_or_insert_with(|| self.workers.number(to));
             let was_stale = self.workers.is_lost_number(old);
-            let is_stale = self.workers.is_lost_number(new);
             let Some(stage) = self.stage_mut(task.stage) else {
                 continue;
             };
             stage.stale -= u32::from(was_stale);
-            stage.stale += u32::from(is_stale);
             if let Some(record) = stage.tasks.get_mut(task.index as usize) {
                 record.win(new, winner);
             }

@@ -52,8 +52,7 @@ impl Workers {
 
     /// Tells whether this life of the worker is known to be over.
     pub(super) fn is_lost(&self, worker: &WorkerRef) -> bool {
-        // Most jobs lose nobody, and this is asked for every success.
-        !self.lost.is_empty() && self.lost.contains(&(worker.id.clone(), worker.incarnation))
+        self.lost.contains(&(worker.id.clone(), worker.incarnation))
     }
 
     /// Tells whether the life behind a number is known to be over.
@@ -73,6 +72,22 @@ impl Workers {
         for (number, known) in (0..).zip(&mut self.known) {
             if known.worker.id == *id && known.worker.incarnation == incarnation {
                 known.lost = true;
+                numbers.insert(number);
+            }
+        }
+        numbers
+    }
+
+    /// Notes that a life is not over; returns the numbers under which it was met, none if nobody took it for over.
+    pub(super) fn find(&mut self, worker: &WorkerRef) -> BTreeSet<u32> {
+        let mut numbers = BTreeSet::new();
+        // Most jobs lose nobody, and this is asked for every success.
+        if self.lost.is_empty() || !self.lost.remove(&(worker.id.clone(), worker.incarnation)) {
+            return numbers;
+        }
+        for (number, known) in (0..).zip(&mut self.known) {
+            if known.worker.id == worker.id && known.worker.incarnation == worker.incarnation {
+                known.lost = false;
                 numbers.insert(number);
             }
         }

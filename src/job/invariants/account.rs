@@ -90,8 +90,10 @@ impl Witness {
                 let run = (success.task, success.execution);
                 let holders = self.ran_well.entry(run).or_default();
                 holders.insert(success.worker.clone());
+                self.goes_on(&success.worker);
             }
             Event::Moved { from, to, runs } if self.decided.is_none() => {
+                self.goes_on(to);
                 for (task, run) in runs {
                     if let Some(holders) = self.ran_well.get_mut(&(*task, *run))
                         && holders.contains(from)
@@ -103,6 +105,13 @@ impl Witness {
             Event::CancelRequested => self.cancel_seen = true,
             Event::DeadlineReached { life } if *life == self.life => self.deadline_seen = true,
             _ => {}
+        }
+    }
+
+    /// Who has something to say is not lost.
+    fn goes_on(&mut self, worker: &WorkerRef) {
+        if self.decided.is_none() {
+            self.lost.remove(&(worker.id.clone(), worker.incarnation));
         }
     }
 

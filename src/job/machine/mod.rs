@@ -10,7 +10,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::backoff;
@@ -21,7 +20,7 @@ use super::event::{Event, Outcome, Payload, StageShape, Submission};
 use super::failure::{Failure, FailureClass};
 use super::progress::{JobState, Progress};
 use super::shape;
-use crate::ids::{Attempt, ExecutionId, Incarnation, TaskId, WorkerId, WorkerRef};
+use crate::ids::{Attempt, ExecutionId, TaskId, WorkerId, WorkerRef};
 use crate::spec::RetryPolicy;
 use crate::time::Timestamp;
 
@@ -43,8 +42,6 @@ pub struct JobMachine {
     /// Who took the job up since it last got any further, and is not known to have got off well.
     holds: Vec<(u64, WorkerId)>,
     slots: u32,
-    /// Lives of workers that ended before there was a plan; each tells something only then.
-    lost_before_plan: BTreeSet<(WorkerId, Incarnation)>,
     /// The try to plan that is asked for in this life, and the moment before which it is not to begin.
     plan_try: (Attempt, Timestamp),
     /// Why the try before it failed.
@@ -169,12 +166,12 @@ impl JobMachine {
             Event::TaskSucceeded(success) => {
                 let (task, board) = (success.task, self.board.as_mut()?);
                 let doubled = board.is_doubled(task);
-                let ended = board.succeed(at, success).err();
+                board.succeed(at, success);
                 if doubled && board.winner(task).is_some() {
                     let attempt = success.attempt;
                     commands.push(Command::Stop { task, attempt });
                 }
-                Some(failed(Some(task), &ended?))
+                None
             }
             Event::Straggling { task, attempt } => {
                 self.board.as_mut()?.double(*task, *attempt, commands);
@@ -192,7 +189,7 @@ impl JobMachine {
                 worker,
                 incarnation,
             } => {
-                self.worker_lost(worker, *incarnation);
+                self.board.as_mut()?.worker_lost(worker, *incarnation);
                 None
             }
             Event::CancelRequested => Some(Outcome::Cancelled),
@@ -265,11 +262,7 @@ impl JobMachine {
         self.shapes = stages.to_vec();
         self.plan = Some(plan.clone());
         self.operation_retry = retry;
-        let mut board = Board::new(stages, self.slots);
-        for (worker, incarnation) in std::mem::take(&mut self.lost_before_plan) {
-            board.worker_lost(&worker, incarnation);
-        }
-        self.board = Some(board);
+        self.board = Some(Board::new(stages, self.slots));
         None
     }
 
@@ -288,15 +281,6 @@ impl JobMachine {
 
     fn has_hold(&self, hold: u64) -> bool {
         self.holds.iter().any(|(held, _)| *held == hold)
-    }
-
-    fn worker_lost(&mut self, worker: &WorkerId, incarnation: Incarnation) {
-        match &mut self.board {
-            Some(board) => board.worker_lost(worker, incarnation),
-            None => {
-                self.lost_before_plan.insert((worker.clone(), incarnation));
-            }
-        }
     }
 
     /// Answers a failure of the try to plan that is asked for: the next one waits as a task's does, up to as many tries as

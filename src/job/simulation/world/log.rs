@@ -150,6 +150,10 @@ impl World {
                 let Some(number) = numbered else { return };
                 if self.workers[number].lives(*incarnation) {
                     self.counts.hit(Fault::FalselyLost);
+                    // Some never hear of it and go on.
+                    if self.rng.permille(500) {
+                        return;
+                    }
                     let learns = self.now + self.rng.between(50 * MS, 500 * MS);
                     let life = *incarnation;
                     self.at(
