@@ -3,7 +3,7 @@
 //!
 //! Read first: [`plan`] (what the seed says), [`faults`] (how that is done to the [`cluster`]), [`lanes`] (jobs of [`load`],
 //! each seen through to its end and compared with its undisturbed run), [`checks`] (what must hold at the end). [`isolation`]
-//! is why nothing of a run stays. A [`soak`] is the same without faults, for what the processes take.
+//! is why nothing of a run stays. A [`mod@soak`] is the same without faults, for what the processes take.
 
 mod checks;
 mod cluster;
