@@ -1,6 +1,6 @@
 //! Drives one job: tail → apply → carry out.
 //!
-//! Around that loop: [`hold`] (a job is taken up, and given back), [`planning`], [`publishing`] (tasks onto the queue).
+//! Around that loop: `hold` (a job is taken up, and given back), `planning`, `publishing` (tasks onto the queue).
 
 mod hold;
 mod planning;
