@@ -20,18 +20,17 @@ struct Known {
 }
 
 impl Workers {
-    /// Returns the number of a worker, a new one if it was not met before.
+    /// Returns the number of a worker that has something to say, a new one if it was not met before.
     pub(super) fn number(&mut self, worker: &WorkerRef) -> u32 {
         if let Some(number) = self.numbers.get(worker) {
             return *number;
         }
         let number = u32::try_from(self.known.len()).unwrap_or(u32::MAX);
-        let lost = self.is_lost(worker);
         let worker = worker.clone();
         self.numbers.insert(worker.clone(), number);
         self.known.push(Known {
             worker,
-            lost,
+            lost: false,
             reports: 0,
         });
         number
@@ -48,11 +47,6 @@ impl Workers {
             .iter()
             .filter(|known| !known.lost)
             .map(|known| &known.worker)
-    }
-
-    /// Tells whether this life of the worker is known to be over.
-    pub(super) fn is_lost(&self, worker: &WorkerRef) -> bool {
-        self.lost.contains(&(worker.id.clone(), worker.incarnation))
     }
 
     /// Tells whether the life behind a number is known to be over.
