@@ -38,9 +38,11 @@ def swath(binary, *words):
 
 def star(rng, x, y, radius, points):
     """A ring around a point whose sides do not cross."""
-    angles = sorted(rng.uniform(0, 2 * math.pi) for _ in range(points))
-    ring = [[x + math.cos(a) * radius * rng.uniform(0.4, 1), y + math.sin(a) * radius * rng.uniform(0.4, 1)]
-            for a in angles]
+    ring = []
+    for point in range(points):
+        # Less than half a turn on: else a side could pass the middle on its other side.
+        angle, far = 2 * math.pi * (point + rng.uniform(0, 1)) / points, radius * rng.uniform(0.4, 1)
+        ring.append([x + math.cos(angle) * far, y + math.sin(angle) * far])
     return ring + ring[:1]
 
 
