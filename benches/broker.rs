@@ -17,6 +17,7 @@ use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
 
 use swath::broker::{Broker, EmbeddedBroker, Lane, Message, NatsBroker, NatsConfig, Queue, Settle};
+use swath::ids::QueueName;
 use swath::spec::Priority;
 use swath::testing::nats_server::NatsServer;
 
@@ -33,6 +34,7 @@ async fn through_the_trait(name: &str, broker: &dyn Broker) {
     let messages = (0..COUNT).map(|n| Message {
         id: format!("{name}-{n}"),
         payload: vec![0; BYTES].into(),
+        queue: QueueName::default(),
         priority: Priority::Normal,
         lane: Lane::First,
     });
@@ -43,9 +45,9 @@ async fn through_the_trait(name: &str, broker: &dyn Broker) {
         .unwrap();
     report(&format!("{name}: publish"), started.elapsed());
     let started = Instant::now();
-    let mut settled = 0;
+    let (mut settled, queues) = (0, QueueName::only_default());
     while settled < COUNT {
-        let found = broker.pull(Queue::Tasks, 256, LONG).await.unwrap();
+        let found = broker.pull(Queue::Tasks, &queues, 256, LONG).await.unwrap();
         settled += found.len();
         let done = found.iter().map(|d| broker.settle(&d.lease, Settle::Done));
         try_join_all(done).await.unwrap();
@@ -59,7 +61,10 @@ async fn latency(name: &str, producer: Arc<dyn Broker>, worker: Arc<dyn Broker>)
         let waiting = tokio::spawn({
             let worker = worker.clone();
             async move {
-                let found = worker.pull(Queue::Tasks, 1, LONG).await.unwrap();
+                let found = worker
+                    .pull(Queue::Tasks, &QueueName::only_default(), 1, LONG)
+                    .await
+                    .unwrap();
                 (Instant::now(), found)
             }
         });
@@ -67,6 +72,7 @@ async fn latency(name: &str, producer: Arc<dyn Broker>, worker: Arc<dyn Broker>)
         let message = Message {
             id: format!("latency-{n}"),
             payload: vec![0; BYTES].into(),
+            queue: QueueName::default(),
             priority: Priority::Normal,
             lane: Lane::First,
         };

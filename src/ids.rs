@@ -127,6 +127,38 @@ name! {
     /// Names an operation of a task queue, built in or registered by a program.
     OperationName, "operation name"
 }
+name! {
+    /// Names a queue of jobs: those workers that serve it plan, coordinate and run its jobs, and no others.
+    QueueName, "queue name"
+}
+
+impl QueueName {
+    const DEFAULT: &str = "default";
+
+    /// Tells whether it is the queue of jobs that name none, and of workers that name none.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        self.as_str() == Self::DEFAULT
+    }
+
+    /// Tells whether there is only the default queue in a list.
+    #[must_use]
+    pub fn is_only_default(names: &[Self]) -> bool {
+        names.iter().all(Self::is_default)
+    }
+
+    /// Makes the list of a worker that names none.
+    #[must_use]
+    pub fn only_default() -> Vec<Self> {
+        vec![Self::default()]
+    }
+}
+
+impl Default for QueueName {
+    fn default() -> Self {
+        Self(Self::DEFAULT.into())
+    }
+}
 
 macro_rules! number {
     ($(#[$doc:meta])* $type:ident, $inner:ty) => {

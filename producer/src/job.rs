@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand, ValueEnum};
 use swath::grid::DataType;
-use swath::ids::OperationName;
+use swath::ids::{OperationName, QueueName};
 use swath::spec::{
     Compression, JobOptions, NamedInput, Output, Overviews, Priority, RasterOutput, Resampling,
     RetryPolicy, SPEC_VERSION, TaskList,
@@ -29,6 +29,9 @@ pub(crate) struct JobArguments {
     /// Which jobs go first
     #[arg(long, global = true)]
     priority: Option<PriorityName>,
+    /// Whose workers run it: those that were started with --queue NAME [default: default]
+    #[arg(long, global = true, value_name = "NAME")]
+    queue: Option<QueueName>,
     /// Tries of one task before the job fails
     #[arg(long, global = true)]
     max_attempts: Option<u32>,
@@ -233,6 +236,9 @@ impl JobArguments {
                 PriorityName::Normal => Priority::Normal,
                 PriorityName::Low => Priority::Low,
             };
+        }
+        if let Some(queue) = self.queue {
+            options.queue = queue;
         }
         if let Some(max_attempts) = self.max_attempts {
             options.retry = Some(RetryPolicy {

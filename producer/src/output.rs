@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use swath::client::JobProgress;
+use swath::ids::QueueName;
 use swath::job::Outcome;
 use swath::wire::WorkerState;
 
@@ -73,6 +74,7 @@ pub(crate) fn span(time: Duration) -> String {
 pub(crate) struct JobDocument {
     job: String,
     title: String,
+    queue: String,
     state: &'static str,
     tasks: u64,
     done: u64,
@@ -131,6 +133,7 @@ impl From<&JobProgress> for JobDocument {
         Self {
             job: job.job.to_string(),
             title: job.title.clone(),
+            queue: job.queue.to_string(),
             state: job.progress.state.name(),
             tasks,
             done,
@@ -148,6 +151,7 @@ impl From<&JobProgress> for JobDocument {
 /// Returns the row of a worker.
 pub(crate) fn worker_row(worker: &WorkerState) -> Vec<String> {
     let coordinates: Vec<_> = worker.coordinates.iter().map(ToString::to_string).collect();
+    let queues: Vec<_> = worker.queues.iter().map(QueueName::as_str).collect();
     vec![
         worker.id.to_string(),
         if worker.draining { "draining" } else { "up" }.to_owned(),
@@ -161,12 +165,13 @@ pub(crate) fn worker_row(worker: &WorkerState) -> Vec<String> {
         worker.succeeded.to_string(),
         worker.failed.to_string(),
         worker.flight.clone(),
+        queues.join(","),
         coordinates.join(" "),
     ]
 }
 
 /// The header of [`worker_row`].
-pub(crate) const WORKER_HEADER: [&str; 9] = [
+pub(crate) const WORKER_HEADER: [&str; 10] = [
     "WORKER",
     "STATE",
     "RUNNING",
@@ -175,5 +180,6 @@ pub(crate) const WORKER_HEADER: [&str; 9] = [
     "DONE",
     "FAILED",
     "FLIGHT",
+    "QUEUES",
     "COORDINATES",
 ];

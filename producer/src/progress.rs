@@ -7,8 +7,9 @@ use futures::StreamExt;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use swath::Client;
 use swath::client::JobProgress;
-use swath::ids::JobId;
+use swath::ids::{JobId, QueueName};
 use swath::time::Timestamp;
+use swath::wire::WorkerState;
 
 use crate::arguments::{ColorWhen, Global};
 use crate::failure::CliError;
@@ -50,7 +51,8 @@ pub(crate) async fn follow(
                 if let Ok(workers) = client.workers().await {
                     let running = workers.iter().flat_map(|worker| &worker.running);
                     let running = running.filter(|running| running.job == *job).count();
-                    view.workers(workers.len(), running);
+                    let queue = last.as_ref().map(|progress| &progress.queue);
+                    view.workers(queue.and_then(|queue| missing_worker(queue, &workers)), running);
                 }
                 if let Some(progress) = &last {
                     view.show(progress);
@@ -104,18 +106,17 @@ impl View {
         }
     }
 
-    /// Takes note of how many workers live; says so when nobody is there to do the work.
-    fn workers(&mut self, live: usize, running: usize) {
+    /// Takes note of what runs; says so when nobody is there to do the work.
+    fn workers(&mut self, missing: Option<String>, running: usize) {
         self.running = running;
-        if live > 0 {
+        let Some(missing) = missing else {
             self.alone_since = None;
             return;
-        }
+        };
         let since = *self.alone_since.get_or_insert_with(Instant::now);
         if !self.warned && !self.quiet && since.elapsed() >= NO_WORKER_PATIENCE {
             self.warned = true;
-            let text =
-                "swath: the job waits: no worker is up; start one with `swath-worker --nats URL`";
+            let text = format!("swath: the job waits: {missing}");
             match &self.form {
                 Form::Bar(bar) => bar.println(text),
                 _ => eprintln!("{text}"),
@@ -239,6 +240,20 @@ fn bar(color: ColorWhen) -> ProgressBar {
 
 fn indicatif_colors(on: bool) {
     console::set_colors_enabled_stderr(on);
+}
+
+/// Says what is to be done where no live worker serves a queue.
+pub(crate) fn missing_worker(queue: &QueueName, workers: &[WorkerState]) -> Option<String> {
+    if workers.iter().any(|worker| worker.queues.contains(queue)) {
+        return None;
+    }
+    Some(if queue.is_default() && workers.is_empty() {
+        "no worker is up; start one with `swath-worker --nats URL`".to_owned()
+    } else {
+        format!(
+            "no worker serves the queue '{queue}'; start one with `swath-worker --nats URL --queue {queue}`"
+        )
+    })
 }
 
 /// Writes where a job stands, once.

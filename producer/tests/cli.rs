@@ -8,8 +8,10 @@ mod cli {
     use std::process::{Command, Output, Stdio};
     use std::time::{Duration, Instant};
 
+    use swath::WorkerConfig;
     use swath::broker::{NatsBroker, NatsConfig};
     use swath::cluster::{LocalCluster, LocalOptions};
+    use swath::ids::QueueName;
     use swath::testing::nats_server::NatsServer;
 
     fn command(dir: &Path, arguments: &[&str]) -> Command {
@@ -356,6 +358,50 @@ mod cli {
         on_nats(&["retry", "again", "--json"], 2, &["nothing-to-retry"]);
         on_nats(&["retry", "another"], 2, &["another"]);
         cluster.stop().await;
+    }
+
+    /// The worker that there is serves the default queue.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_job_of_another_queue_waits_for_a_worker_and_says_so() {
+        let dir = tempfile::tempdir().unwrap();
+        let (server, cluster) = cluster_on_nats().await;
+        let url = server.url();
+        let on_nats = |words: &[&str], code: i32, shown: &[&str]| {
+            let words = [words, &["--nats", &url]].concat();
+            let output = check(dir.path(), &words, code, shown);
+            String::from_utf8(output.stdout).unwrap()
+        };
+        std::fs::write(dir.path().join("t.ndjson"), "{}\n").unwrap();
+        let job = ["tasks", "--operation", "noop", "--params", "t.ndjson"];
+        let words = [&["submit", "--id", "q", "--queue", "gpu"], &job[..]].concat();
+        on_nats(&words, 0, &[]);
+        let status = on_nats(&["status", "q"], 0, &[]);
+        let wanted = "no worker serves the queue 'gpu'; start one with `swath-worker --nats URL --queue gpu`";
+        assert!(status.contains(wanted), "{status}");
+        assert!(on_nats(&["jobs"], 0, &[]).contains("gpu"));
+        let words = [&["submit", "--queue", "a.b"], &job[..]].concat();
+        on_nats(&words, 2, &["queue name 'a.b'"]);
+        let broker = NatsBroker::connect(NatsConfig::for_url(server.url())).await;
+        let options = LocalOptions {
+            worker: WorkerConfig {
+                id: Some("own".to_owned()),
+                queues: vec![QueueName::new("gpu").unwrap()],
+                ..WorkerConfig::default()
+            },
+            ..LocalOptions::default()
+        };
+        let own = LocalCluster::start_on(broker.unwrap(), options).await;
+        on_nats(&["status", "q", "--watch"], 0, &[]);
+        let workers = on_nats(&["workers"], 0, &[]);
+        assert!(
+            workers.contains("QUEUES") && workers.contains("gpu"),
+            "{workers}"
+        );
+        own.unwrap().stop().await;
+        cluster.stop().await;
+        // A process that runs one job alone serves its queue.
+        let words = [&["run", "--queue", "gpu"], &job[..]].concat();
+        check(dir.path(), &words, 0, &[]);
     }
 
     /// The task panics in its first tries, as many as it has.

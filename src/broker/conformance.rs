@@ -6,6 +6,7 @@
 mod connections;
 mod faults;
 mod lab;
+mod names;
 mod queues;
 mod records;
 
@@ -58,6 +59,11 @@ suite! {
         a_message_over_the_limit_is_refused
         a_message_at_the_limit_passes
         a_full_queue_says_so;
+    names:
+        a_message_comes_to_those_who_name_its_queue
+        queues_take_turns_and_urgent_messages_go_first
+        a_waiting_pull_wakes_for_each_of_its_queues
+        a_dropped_pull_takes_nothing_more;
     records:
         a_log_keeps_its_order
         a_tail_sees_old_and_new_records

@@ -20,7 +20,7 @@ use futures::stream::BoxStream;
 pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
-use crate::ids::{Attempt, Incarnation, JobId, LetterId, TaskId, WorkerId, WorkerRef};
+use crate::ids::{Attempt, Incarnation, JobId, LetterId, QueueName, TaskId, WorkerId, WorkerRef};
 use crate::job::JobMachine;
 use crate::spec::Priority;
 use crate::time::Timestamp;
@@ -55,7 +55,7 @@ fn foreign_lease(lease: &Lease) -> Error {
     }
 }
 
-/// The queues.
+/// What lies on a queue. There is one of each kind under every [`QueueName`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Queue {
     /// One message a job; whoever holds it coordinates the job.
@@ -75,7 +75,7 @@ pub enum Lane {
 }
 
 /// One of so many pulls begins with [`Lane::Rest`].
-const REST_TURN: u32 = 4;
+const REST_TURN: usize = 4;
 
 /// A message for a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,8 @@ pub struct Message {
     pub id: String,
     /// The message.
     pub payload: Bytes,
+    /// Whose pulls find it: those that name this queue.
+    pub queue: QueueName,
     /// Which messages go first.
     pub priority: Priority,
     /// Which messages of its priority go first; the queue of jobs has one lane.
@@ -244,9 +246,16 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Puts messages on a queue, durably, in order, pipelined; returns when all are recorded.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), Error>;
 
-    /// Leases up to `max` messages, the most urgent first, within a priority by [`Lane`]; waits up to `wait` for the first one and
-    /// returns as soon as there is one. An empty vector means that none came.
-    async fn pull(&self, queue: Queue, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error>;
+    /// Leases up to `max` messages of the queues of these names, the most urgent first, within a priority by [`Lane`], and then the
+    /// queues in turn; waits up to `wait` for the first one and returns as soon as there is one. An empty vector means that none came.
+    /// A pull that is dropped gives back what comes to it.
+    async fn pull(
+        &self,
+        queue: Queue,
+        names: &[QueueName],
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Error>;
 
     /// Returns how long a lease of a queue lasts when it is not extended.
     fn lease_duration(&self, queue: Queue) -> Duration;

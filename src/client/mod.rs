@@ -173,7 +173,7 @@ impl Client {
             && machine.waits_until().is_some()
         {
             // Nobody looks after it before it begins.
-            let mut message = job_message(job, machine.seed(), submission.options.priority)?;
+            let mut message = job_message(job, machine.seed(), &submission.options)?;
             message.id.push_str(".cancel");
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }

@@ -43,7 +43,7 @@ impl Client {
             }
         }
         if let Some(submission) = machine.submission() {
-            let message = job_message(job, machine.seed(), submission.options.priority)?;
+            let message = job_message(job, machine.seed(), &submission.options)?;
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }
         Ok(JobProgress::of(job, &machine))

@@ -6,7 +6,7 @@ use super::{Client, Error};
 use crate::broker::{Lane, Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
-use crate::spec::{JobSpec, Priority, TableInput, TaskOperation};
+use crate::spec::{JobOptions, JobSpec, TableInput, TaskOperation};
 use crate::time::Timestamp;
 use crate::wire::{self, JobMessage, LogEntry};
 
@@ -35,7 +35,7 @@ impl Client {
         let bytes = wire::encode(spec)?;
         let start_at = options.start_at;
         if let Some(seed) = self.submit_log(&job, spec, bytes, start_at).await? {
-            let message = job_message(&job, seed, spec.options.priority)?;
+            let message = job_message(&job, seed, &spec.options)?;
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }
         Ok(job)
@@ -75,7 +75,7 @@ impl Client {
         let submission = Submission {
             spec: spec_payload,
             title: title(spec),
-            options: spec.options,
+            options: spec.options.clone(),
             seed,
             start_at,
         };
@@ -94,12 +94,13 @@ impl Client {
 pub(super) fn job_message(
     job: &JobId,
     seed: u64,
-    priority: Priority,
+    options: &JobOptions,
 ) -> Result<Message, wire::Error> {
     Ok(Message {
         id: format!("job.{job}.{seed:x}"),
         payload: wire::encode(&JobMessage { job: job.clone() })?,
-        priority,
+        queue: options.queue.clone(),
+        priority: options.priority,
         lane: Lane::First,
     })
 }

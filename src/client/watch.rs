@@ -4,7 +4,7 @@ use futures::stream::{self, BoxStream, StreamExt};
 
 use super::{Client, Error};
 use crate::broker::LogStream;
-use crate::ids::JobId;
+use crate::ids::{JobId, QueueName};
 use crate::job::{JobMachine, Outcome, Progress};
 use crate::wire::LogEntry;
 
@@ -15,6 +15,8 @@ pub struct JobProgress {
     pub job: JobId,
     /// A few words: the operation and its output.
     pub title: String,
+    /// Whose workers run it.
+    pub queue: QueueName,
     /// Counts and times.
     pub progress: Progress,
     /// How it ended, once it has.
@@ -23,9 +25,9 @@ pub struct JobProgress {
 
 impl JobProgress {
     pub(crate) fn of(job: &JobId, machine: &JobMachine) -> Self {
-        let title = machine
+        let (title, queue) = machine
             .submission()
-            .map(|s| s.title.clone())
+            .map(|it| (it.title.clone(), it.options.queue.clone()))
             .unwrap_or_default();
         let outcome = machine
             .is_finished()
@@ -34,6 +36,7 @@ impl JobProgress {
         Self {
             job: job.clone(),
             title,
+            queue,
             progress: machine.progress(),
             outcome,
         }

@@ -145,6 +145,7 @@ impl Worker {
         let coordinates = driven.clone();
         let service = CoordinatorService {
             worker: me.id.clone(),
+            queues: config.queues.clone(),
             broker: Arc::clone(&broker),
             sources: ports.sources.clone(),
             tables: ports.tables.clone(),

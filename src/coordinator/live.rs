@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::broker::Broker;
-use crate::ids::{Attempt, Incarnation, JobId, TaskId, WorkerId};
+use crate::ids::{Attempt, Incarnation, JobId, QueueName, TaskId, WorkerId};
 use crate::job::failure::chain;
 use crate::time::Timestamp;
 use crate::wire::{self, WorkerState};
@@ -41,17 +41,23 @@ pub(crate) struct LongRun {
     pub(crate) elapsed_ms: u64,
 }
 
-/// Which lives of which workers count as alive, and their slots.
+/// What the workers of a queue have for tasks, all together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Capacity {
+    /// Their slots.
+    pub(crate) slots: u32,
+    /// Those in which nothing runs.
+    pub(crate) free_slots: u32,
+    /// Memory of a task on the worker that gives it least.
+    pub(crate) task_bytes: Option<u64>,
+}
+
+/// Which lives of which workers count as alive, and what they have for tasks.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct LiveWorkers {
     /// Whether enough readings have been made to tell a worker lost.
     pub(crate) settled: bool,
-    /// Slots of all workers.
-    pub(crate) slots: u32,
-    /// Memory of a task on the worker that gives it least.
-    pub(crate) task_bytes: Option<u64>,
-    /// Slots in which nothing runs.
-    pub(crate) free_slots: u32,
+    capacities: BTreeMap<QueueName, Capacity>,
     /// What has been running for a while.
     pub(crate) long_runs: Arc<[LongRun]>,
     /// The broker's clock, and when that was read: the latest stamp of a record, at most a heartbeat behind.
@@ -63,26 +69,44 @@ pub(crate) struct LiveWorkers {
 }
 
 /// What a worker has for tasks.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct Room {
+    /// Whose tasks it runs.
+    queues: Vec<QueueName>,
     slots: u32,
+    free_slots: u32,
     /// Memory of one task.
     task_bytes: u64,
 }
 
+impl Capacity {
+    fn add(&mut self, room: &Room) {
+        self.slots = self.slots.saturating_add(room.slots);
+        self.free_slots = self.free_slots.saturating_add(room.free_slots);
+        let least = self.task_bytes.unwrap_or(room.task_bytes);
+        self.task_bytes = Some(least.min(room.task_bytes));
+    }
+}
+
 impl LiveWorkers {
+    /// Returns what the workers that serve a queue have for tasks; nothing when there is none.
+    pub(crate) fn capacity(&self, queue: &QueueName) -> Capacity {
+        self.capacities.get(queue).copied().unwrap_or_default()
+    }
+
     /// Takes a reading of the workers that announce themselves, with what they have for tasks; one that drains has nothing.
     fn read(&mut self, workers: impl IntoIterator<Item = (WorkerId, Incarnation, Option<Room>)>) {
         self.readings += 1;
-        (self.slots, self.task_bytes) = (0, None);
+        self.capacities.clear();
         for missed in self.missed.values_mut() {
             *missed += 1;
         }
         for (id, incarnation, room) in workers {
-            if let Some(Room { slots, task_bytes }) = room {
-                self.slots = self.slots.saturating_add(slots);
-                let least = self.task_bytes.unwrap_or(task_bytes);
-                self.task_bytes = Some(least.min(task_bytes));
+            for (room, queue) in room
+                .iter()
+                .flat_map(|room| room.queues.iter().map(move |it| (room, it)))
+            {
+                self.capacities.entry(queue.clone()).or_default().add(room);
             }
             // A new life of a worker ends its earlier ones at once.
             for ((other, _), missed) in &mut self.missed {
@@ -146,13 +170,9 @@ pub(crate) async fn follow(
                 let latest = records.iter().map(|record| record.at).max();
                 live.clock = latest.map(|at| (at, read_at)).or(live.clock);
                 let mut long_runs = Vec::new();
-                let mut free_slots = 0u32;
                 live.read(records.into_iter().filter_map(|record| {
                     let state = wire::decode::<WorkerState>(&record.payload).ok()?;
                     let busy = u32::try_from(state.running.len()).unwrap_or(u32::MAX);
-                    if !state.draining {
-                        free_slots = free_slots.saturating_add(state.slots.saturating_sub(busy));
-                    }
                     let long = state
                         .running
                         .into_iter()
@@ -164,12 +184,14 @@ pub(crate) async fn follow(
                         elapsed_ms: run.elapsed_ms,
                     }));
                     let room = (!state.draining).then_some(Room {
+                        queues: state.queues,
                         slots: state.slots,
+                        free_slots: state.slots.saturating_sub(busy),
                         task_bytes: state.memory_bytes / u64::from(state.slots.max(1)),
                     });
                     Some((record.id, record.incarnation, room))
                 }));
-                (live.free_slots, live.long_runs) = (free_slots, long_runs.into());
+                live.long_runs = long_runs.into();
                 live.settled = readings >= MISSES_MAX && started.elapsed() >= PERIOD * MISSES_MAX;
                 sender.send_replace(live.clone());
             }
@@ -198,17 +220,24 @@ mod tests {
         (WorkerId::new(name).unwrap(), Incarnation(incarnation))
     }
 
+    fn room(queues: &str, slots: u32, task_bytes: u64) -> Option<Room> {
+        let queues = queues.split(',').map(|it| QueueName::new(it).unwrap());
+        Some(Room {
+            queues: queues.collect(),
+            slots,
+            free_slots: slots - 1,
+            task_bytes,
+        })
+    }
+
     /// Takes a reading that shows these lives, of one slot each.
     fn read(live: &mut LiveWorkers, lives: &[&Life]) {
         live.settled = true;
-        let room = Room {
-            slots: 1,
-            task_bytes: 1 << 20,
-        };
+        let room = room("default", 1, 1 << 20);
         live.read(
             lives
                 .iter()
-                .map(|life| (life.0.clone(), life.1, Some(room))),
+                .map(|life| (life.0.clone(), life.1, room.clone())),
         );
     }
 
@@ -222,7 +251,7 @@ mod tests {
             assert_eq!(unseen.is_lost(&live, &b), lost);
             assert!(!unseen.is_lost(&live, &a));
         }
-        assert_eq!(live.slots, 1);
+        assert_eq!(live.capacity(&QueueName::default()).slots, 1);
     }
 
     #[test]
@@ -244,17 +273,33 @@ mod tests {
     }
 
     #[test]
-    fn what_is_planned_for_is_the_worker_that_gives_a_task_least_and_does_not_drain() {
-        let room = |slots, task_bytes| Some(Room { slots, task_bytes });
+    fn what_is_planned_for_is_the_worker_of_the_queue_that_gives_a_task_least_and_does_not_drain() {
         let mut live = LiveWorkers::default();
-        let workers = [("a", room(2, 300)), ("b", room(1, 200)), ("c", None)];
+        let workers = [
+            ("a", room("default", 2, 300)),
+            ("b", room("gpu,default", 1, 200)),
+            ("c", room("gpu", 4, 100)),
+            ("d", None),
+        ];
         live.read(workers.map(|(name, room)| {
             let (id, incarnation) = life(name, 1);
             (id, incarnation, room)
         }));
-        assert_eq!((live.slots, live.task_bytes), (3, Some(200)));
+        let wanted = [
+            ("default", (3, 1, Some(200))),
+            ("gpu", (5, 3, Some(100))),
+            ("other", (0, 0, None)),
+        ];
+        for (queue, (slots, free_slots, task_bytes)) in wanted {
+            let wanted = Capacity {
+                slots,
+                free_slots,
+                task_bytes,
+            };
+            assert_eq!(live.capacity(&QueueName::new(queue).unwrap()), wanted);
+        }
         live.read([]);
-        assert_eq!((live.slots, live.task_bytes), (0, None));
+        assert_eq!(live.capacity(&QueueName::default()), Capacity::default());
     }
 
     #[test]

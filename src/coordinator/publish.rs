@@ -54,6 +54,7 @@ pub(crate) async fn task_message(
     Ok(Some(Message {
         id: id.to_string(),
         payload: wire::encode(&message)?,
+        queue: spec.options.queue.clone(),
         priority: spec.options.priority,
         lane: Lane::First,
     }))

@@ -15,7 +15,7 @@ use super::Error;
 use super::driver::{self, End, Hold};
 use super::live::{self, LiveWorkers};
 use crate::broker::{self, Broker, DeadLetter, Delivery, Queue, Settle};
-use crate::ids::{JobId, LetterId, WorkerId};
+use crate::ids::{JobId, LetterId, QueueName, WorkerId};
 use crate::io::source::Sources;
 use crate::job::Event;
 use crate::job::failure::chain;
@@ -77,6 +77,8 @@ impl Driven {
 pub struct CoordinatorService {
     /// Under which name it takes jobs up.
     pub worker: WorkerId,
+    /// Whose jobs it takes up.
+    pub queues: Vec<QueueName>,
     /// The broker.
     pub broker: Arc<dyn Broker>,
     /// Reads the headers of inputs.
@@ -95,6 +97,8 @@ impl CoordinatorService {
         let tracker = TaskTracker::new();
         let places = Arc::new(Semaphore::new(JOBS_AT_ONCE));
         let (live_sender, live_workers) = watch::channel(LiveWorkers::default());
+        // Jobs are given back once no pull of this process waits any more, or that would get them.
+        let give_back = CancellationToken::new();
         tracker.spawn(live::follow(
             Arc::clone(&self.broker),
             live_sender,
@@ -108,7 +112,7 @@ impl CoordinatorService {
             let Ok(place) = place else { break };
             let pulled = tokio::select! {
                 () = shutdown.cancelled() => break,
-                pulled = self.broker.pull(Queue::Jobs, 1, PULL_WAIT) => pulled,
+                pulled = self.broker.pull(Queue::Jobs, &self.queues, 1, PULL_WAIT) => pulled,
             };
             let deliveries = match pulled {
                 Ok(deliveries) => deliveries,
@@ -120,14 +124,15 @@ impl CoordinatorService {
             };
             let mut place = Some(place);
             for delivery in deliveries {
-                let (service, shutdown) = (self.clone(), shutdown.clone());
+                let (service, give_back) = (self.clone(), give_back.clone());
                 let (place, live) = (place.take(), live_workers.clone());
                 tracker.spawn(async move {
-                    service.hold(delivery, live, shutdown).await;
+                    service.hold(delivery, live, give_back).await;
                     drop(place);
                 });
             }
         }
+        give_back.cancel();
         tracker.close();
         tracker.wait().await;
     }
@@ -137,7 +142,7 @@ impl CoordinatorService {
         &self,
         delivery: Delivery,
         live: watch::Receiver<LiveWorkers>,
-        shutdown: CancellationToken,
+        give_back: CancellationToken,
     ) {
         let job = match wire::decode::<JobMessage>(&delivery.payload) {
             Ok(message) => message.job,
@@ -156,7 +161,7 @@ impl CoordinatorService {
             return self.settle(&delivery, how).await;
         }
         let span = info_span!("job", %job);
-        self.drive(&job, &delivery, live, shutdown)
+        self.drive(&job, &delivery, live, give_back)
             .instrument(span)
             .await;
         self.driven.with(|jobs| jobs.driven.remove(&job));
@@ -167,7 +172,7 @@ impl CoordinatorService {
         job: &JobId,
         delivery: &Delivery,
         live: watch::Receiver<LiveWorkers>,
-        shutdown: CancellationToken,
+        give_back: CancellationToken,
     ) {
         info!(deliveries = delivery.deliveries, "coordinating");
         let with = (&self.sources, &self.tables, &self.registry);
@@ -179,7 +184,7 @@ impl CoordinatorService {
         let end = tokio::select! {
             end = AssertUnwindSafe(driving).catch_unwind() => end,
             () = self.keep(delivery) => return,
-            () = shutdown.cancelled() => {
+            () = give_back.cancelled() => {
                 self.record_held(job, &hold).await;
                 info!("gave the job back");
                 return self.settle(delivery, Settle::Retry { delay: Duration::ZERO }).await;

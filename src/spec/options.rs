@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::QueueName;
+
 /// Which jobs go first when workers are few.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize,
@@ -88,9 +90,12 @@ pub const TASK_TIMEOUT: Duration = Duration::from_secs(3_600);
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(24 * 3_600);
 
 /// How to run a job.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, Default)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, Default)]
 #[serde(deny_unknown_fields, default)]
 pub struct JobOptions {
+    /// Which workers plan, coordinate and run it; default those that serve the queue `default`.
+    #[serde(skip_serializing_if = "QueueName::is_default")]
+    pub queue: QueueName,
     /// Which jobs go first.
     pub priority: Priority,
     /// How a task that failed is tried again; default as its operation says, else [`RetryPolicy::default`].

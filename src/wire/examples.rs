@@ -17,8 +17,8 @@ use super::{
 use crate::broker::{DeadLetter, FailedTry, Signal};
 use crate::exchange::{PartitionAddress, PartitionKey};
 use crate::ids::{
-    Attempt, ExecutionId, Incarnation, JobId, LetterId, OperationName, StageId, TaskId, WorkerId,
-    WorkerRef,
+    Attempt, ExecutionId, Incarnation, JobId, LetterId, OperationName, QueueName, StageId, TaskId,
+    WorkerId, WorkerRef,
 };
 use crate::job::{
     Event, Failure, FailureClass, Outcome, Payload, StageShape, Submission, TaskFailure,
@@ -193,6 +193,7 @@ fn worker_state() -> WorkerState {
         incarnation: worker().incarnation,
         flight: worker().flight,
         host: "host".to_owned(),
+        queues: QueueName::only_default(),
         slots: 29,
         memory_bytes: 30,
         memory_used_bytes: 31,
@@ -223,6 +224,17 @@ fn worker_state_with_room() -> WorkerState {
             used_bytes: 47,
             limit_bytes: 48,
         }),
+        ..worker_state()
+    }
+}
+
+fn queue() -> QueueName {
+    QueueName::new("gpu").unwrap()
+}
+
+fn worker_state_with_queues() -> WorkerState {
+    WorkerState {
+        queues: vec![QueueName::default(), queue()],
         ..worker_state()
     }
 }
@@ -295,6 +307,23 @@ fn messages_of_every_version_are_understood_and_those_of_this_one_written_alike(
     check("task", &task_message());
     check("worker", &worker_state());
     check("worker-with-room", &worker_state_with_room());
+    check("worker-with-queues", &worker_state_with_queues());
+    let options = JobOptions {
+        queue: queue(),
+        ..JobOptions::default()
+    };
+    check(
+        "log-queue",
+        &LogEntry {
+            events: vec![Event::Submitted(Submission {
+                spec: Payload::Inline(Bytes::from_static(b"spec")),
+                title: "noop".to_owned(),
+                options,
+                seed: 49,
+                start_at: None,
+            })],
+        },
+    );
     check("letter", &letter());
     check("ticket", &key());
     check("signal-drain", &Signal::Drain(worker().id));

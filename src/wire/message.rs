@@ -4,7 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ids::{Attempt, ExecutionId, Incarnation, JobId, StageId, TaskId, WorkerId, WorkerRef};
+use crate::ids::{
+    Attempt, ExecutionId, Incarnation, JobId, QueueName, StageId, TaskId, WorkerId, WorkerRef,
+};
 use crate::job::{Command, Event, JobMachine, Payload};
 use crate::plan::StageWork;
 use crate::spec::Priority;
@@ -141,6 +143,12 @@ pub struct WorkerState {
     pub flight: String,
     /// The host it runs on.
     pub host: String,
+    /// Whose tasks it runs.
+    #[serde(
+        default = "QueueName::only_default",
+        skip_serializing_if = "QueueName::is_only_default"
+    )]
+    pub queues: Vec<QueueName>,
     /// Tasks it runs at once.
     pub slots: u32,
     /// Memory for tasks.

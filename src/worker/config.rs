@@ -4,12 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::shares::MemoryShares;
+use crate::ids::QueueName;
 
 /// What a worker may use, and how it behaves. The defaults come from the cgroup, else the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WorkerConfig {
     /// Name of the worker; default host name and a random part.
     pub id: Option<String>,
+    /// Whose jobs it plans, coordinates and runs; default the queue `default` alone.
+    pub queues: Vec<QueueName>,
     /// Tasks that run at once; default one a core, fewer where memory is short.
     pub slots: u32,
     /// Threads of the CPU pool; default as many as slots. More help nothing, fewer make tasks wait.
@@ -37,6 +40,9 @@ pub struct WorkerConfig {
     pub coordinate: bool,
 }
 
+/// Queues that one worker serves at most: it asks each of them in turn.
+const QUEUES_MAX: usize = 16;
+
 /// What is assumed when neither cgroup nor machine tells.
 const MEMORY_BYTES_UNKNOWN: u64 = 2 << 30;
 
@@ -48,6 +54,7 @@ impl Default for WorkerConfig {
         let slots = MemoryShares::slots_that_fit(memory_bytes, slots);
         Self {
             id: None,
+            queues: QueueName::only_default(),
             slots,
             cores: slots,
             memory_bytes,
@@ -111,6 +118,12 @@ pub enum ConfigError {
         /// What they need at least.
         needed_mib: u64,
     },
+    /// It would never have anything to do.
+    #[error("a worker serves at least one queue, and at most {QUEUES_MAX}; it has {queues}")]
+    Queues {
+        /// How many it was given.
+        queues: usize,
+    },
     /// The record would lapse between two heartbeats.
     #[error("heartbeat {heartbeat:?} must be under half of its time to live {ttl:?}")]
     Heartbeat {
@@ -157,6 +170,10 @@ impl WorkerConfig {
                 slots: self.slots,
                 cores: self.cores,
             });
+        }
+        let queues = self.queues.len();
+        if queues == 0 || queues > QUEUES_MAX {
+            return Err(ConfigError::Queues { queues });
         }
         if self.heartbeat * 2 > self.heartbeat_ttl {
             return Err(ConfigError::Heartbeat {

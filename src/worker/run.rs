@@ -178,7 +178,9 @@ impl Shared {
         loop {
             let next = async {
                 let room = self.places.room(slots).await;
-                broker.pull(Queue::Tasks, room, PULL_WAIT).await
+                broker
+                    .pull(Queue::Tasks, &self.service.config.queues, room, PULL_WAIT)
+                    .await
             };
             let pulled = tokio::select! {
                 () = drain.cancelled() => return,
@@ -259,6 +261,7 @@ impl Shared {
             incarnation: service.me.incarnation,
             flight: service.me.flight.clone(),
             host: sysinfo::System::host_name().unwrap_or_default(),
+            queues: service.config.queues.clone(),
             slots: service.config.slots,
             memory_bytes: service.tasks_bytes,
             memory_used_bytes: self.memory.used_bytes(),

@@ -13,7 +13,7 @@ use swath::broker::{
 };
 use swath::client::{JobProgress, SubmitOptions};
 use swath::cluster::{LocalCluster, LocalOptions};
-use swath::ids::{Attempt, JobId, LetterId, StageId, TaskId};
+use swath::ids::{Attempt, JobId, LetterId, QueueName, StageId, TaskId};
 use swath::job::{Event, FailureClass, Outcome};
 use swath::ops::{Operation, OperationError, Registry, TaskContext};
 use swath::spec::{JobOptions, Priority, RetryPolicy};
@@ -274,6 +274,7 @@ async fn check_undecodable(broker: Arc<dyn Broker>) {
         ("x".to_owned(), "\u{1}more"),
     ] {
         let message = Message {
+            queue: QueueName::default(),
             lane: Lane::First,
             id,
             payload: payload.into(),
@@ -283,7 +284,8 @@ async fn check_undecodable(broker: Arc<dyn Broker>) {
         broker.publish(Queue::Tasks, vec![message]).await.unwrap();
     }
     // Kept back until the task is known to be on the queue: only then it can be spoilt.
-    let spoilt = broker.pull(Queue::Tasks, 2, Duration::from_secs(10)).await;
+    let (queues, wait) = (QueueName::only_default(), Duration::from_secs(10));
+    let spoilt = broker.pull(Queue::Tasks, &queues, 2, wait).await;
     let fragile = Fragile::default();
     let cluster = start(&broker, &fragile).await;
     let others = async {

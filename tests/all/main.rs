@@ -30,6 +30,8 @@ mod nats;
 #[cfg(test)]
 mod planning;
 #[cfg(test)]
+mod queues;
+#[cfg(test)]
 mod ranges;
 #[cfg(test)]
 mod retry;

@@ -12,6 +12,7 @@ use anyhow::Context;
 use clap::Parser;
 use swath::broker::{self, Broker, NatsBroker, NatsConfig};
 use swath::cluster::{Worker, WorkerListeners};
+use swath::ids::QueueName;
 use swath::job::failure::chain;
 use swath::ops::Registry;
 use swath::units::{parse_bytes, parse_duration};
@@ -56,6 +57,14 @@ struct Arguments {
     /// Name of this worker [default: host name and a random part]
     #[arg(long)]
     id: Option<String>,
+    /// Whose jobs it plans, coordinates and runs: those that were submitted with --queue NAME; several as a,b
+    #[arg(
+        long,
+        value_name = "NAME",
+        value_delimiter = ',',
+        default_value = "default"
+    )]
+    queue: Vec<QueueName>,
     /// Where partitions are served
     #[arg(long, default_value = "0.0.0.0:8790")]
     flight_listen: SocketAddr,
@@ -183,9 +192,21 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}; choose another port"))
 }
 
+/// Leaves out what was named twice.
+fn queues(named: &[QueueName]) -> Vec<QueueName> {
+    let mut queues: Vec<QueueName> = Vec::new();
+    for name in named {
+        if !queues.contains(name) {
+            queues.push(name.clone());
+        }
+    }
+    queues
+}
+
 fn config(arguments: &Arguments) -> WorkerConfig {
     let mut config = WorkerConfig {
         id: arguments.id.clone(),
+        queues: queues(&arguments.queue),
         drain_timeout: arguments.drain_timeout,
         coordinate: !arguments.no_coordinate,
         partition_age: arguments.keep_partitions,

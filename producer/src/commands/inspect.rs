@@ -26,11 +26,12 @@ pub(crate) async fn jobs(global: &Global) -> Result<(), CliError> {
             summary.job.to_string(),
             summary.progress.progress.state.name().to_owned(),
             format!("{done}/{all}"),
+            summary.progress.queue.to_string(),
             summary.progress.title.clone(),
         ]
     };
     let rows: Vec<_> = jobs.iter().map(row).collect();
-    output::table(&["JOB", "STATE", "TASKS", "WHAT"], &rows);
+    output::table(&["JOB", "STATE", "TASKS", "QUEUE", "WHAT"], &rows);
     Ok(())
 }
 
@@ -40,7 +41,14 @@ pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<
         let ended = progress::follow(&client, job, global).await?;
         return CliError::of_outcome(ended.outcome.as_ref());
     }
-    progress::print(&client.status(job).await?, global.json);
+    let progress = client.status(job).await?;
+    progress::print(&progress, global.json);
+    if !global.json && !progress.is_complete() {
+        let workers = client.workers().await?;
+        if let Some(wanted) = progress::missing_worker(&progress.queue, &workers) {
+            println!("The job waits: {wanted}.");
+        }
+    }
     Ok(())
 }
 

@@ -21,7 +21,10 @@ pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), 
         check_output(output).map_err(refused)?;
         check_remote(output).await.map_err(refused)?;
     }
-    let mut worker = WorkerConfig::default();
+    let mut worker = WorkerConfig {
+        queues: vec![spec.options.queue.clone()],
+        ..WorkerConfig::default()
+    };
     if let Some(slots) = arguments.slots {
         worker = worker.with_max_concurrent_tasks(slots);
     }

@@ -53,6 +53,7 @@ fn state(id: &str) -> WorkerState {
         incarnation: Incarnation(1),
         flight: "127.0.0.1:1".to_owned(),
         host: "elsewhere".to_owned(),
+        queues: swath::ids::QueueName::only_default(),
         slots: 1,
         memory_bytes: 1,
         memory_used_bytes: 0,

@@ -8,7 +8,9 @@ use futures::StreamExt;
 use futures::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lab::{LEASE, LONG, job, message, nats_config, publish, pull, pull_one, text, texts};
+use super::lab::{
+    LEASE, LONG, job, message, nats_config, publish, pull, pull_from, pull_one, text, texts,
+};
 use crate::broker::{Broker, Error, NatsBroker, NatsConfig, Queue, Settle};
 use crate::ids::{Incarnation, WorkerId};
 use crate::spec::Priority;
@@ -187,10 +189,8 @@ async fn nothing_acknowledged_is_lost_under_repeated_kills() {
         let until = Instant::now() + LONG * 3;
         while seen.len() < 1_200 && Instant::now() < until {
             // A pull may fail while the server is away; what counts is that it goes on.
-            let found = worker
-                .pull(Queue::Tasks, 50, LEASE)
-                .await
-                .unwrap_or_default();
+            let found = pull_from(&*worker, Queue::Tasks, 50, LEASE).await;
+            let found = found.unwrap_or_default();
             let settled = found.iter().map(|d| worker.settle(&d.lease, Settle::Done));
             // A killed server may have forgotten that it delivered a message; it delivers it again.
             join_all(settled).await;
@@ -246,7 +246,7 @@ async fn requests_fail_when_patience_ends() {
     let started = Instant::now();
     let refused = broker.append(&job("a"), None, "1".into()).await;
     assert!(matches!(refused, Err(Error::Request { .. })), "{refused:?}");
-    let refused = broker.pull(Queue::Tasks, 1, LEASE).await;
+    let refused = pull_from(&*broker, Queue::Tasks, 1, LEASE).await;
     assert!(matches!(refused, Err(Error::Request { .. })), "{refused:?}");
     assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
 }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::broker::{
-    Broker, Delivery, EmbeddedBroker, EmbeddedConfig, Lane, Message, NatsBroker, NatsConfig, Queue,
+    Broker, Delivery, EmbeddedBroker, EmbeddedConfig, Error, Lane, Message, NatsBroker, NatsConfig,
+    Queue,
 };
-use crate::ids::JobId;
+use crate::ids::{JobId, QueueName};
 use crate::spec::Priority;
 use crate::testing::nats_server::NatsServer;
 
@@ -78,6 +79,7 @@ pub(super) fn message(id: &str, priority: Priority) -> Message {
     Message {
         id: id.to_owned(),
         payload: Bytes::copy_from_slice(id.as_bytes()),
+        queue: QueueName::default(),
         priority,
         lane: Lane::First,
     }
@@ -90,7 +92,19 @@ pub(super) async fn publish(broker: &dyn Broker, id: &str) {
 }
 
 pub(super) async fn pull(broker: &dyn Broker, max: usize, wait: Duration) -> Vec<Delivery> {
-    broker.pull(Queue::Tasks, max, wait).await.unwrap()
+    pull_from(broker, Queue::Tasks, max, wait).await.unwrap()
+}
+
+/// Pulls from the default queue.
+pub(super) async fn pull_from(
+    broker: &dyn Broker,
+    queue: Queue,
+    max: usize,
+    wait: Duration,
+) -> Result<Vec<Delivery>, Error> {
+    broker
+        .pull(queue, &QueueName::only_default(), max, wait)
+        .await
 }
 
 /// Pulls the one message there is.

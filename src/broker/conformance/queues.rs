@@ -7,8 +7,9 @@ use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::lab::{LEASE, LONG, Lab, message, publish, pull, pull_one, text, texts};
+use super::lab::{LEASE, LONG, Lab, message, publish, pull, pull_from, pull_one, text, texts};
 use crate::broker::{Error, Lane, Message, Queue, Settle};
+use crate::ids::QueueName;
 use crate::spec::Priority;
 
 const NO_WAIT: Duration = Duration::ZERO;
@@ -150,11 +151,12 @@ pub(super) async fn the_queues_do_not_see_each_other(lab: &Lab) {
         broker.publish(queue, messages).await.unwrap();
     }
     for queue in [Queue::Jobs, Queue::Tasks] {
-        let found = broker.pull(queue, 9, LONG).await.unwrap();
+        let found = pull_from(&*broker, queue, 9, LONG).await.unwrap();
         assert_eq!(texts(&found), ["a"]);
         let lease = &found.first().unwrap().lease;
         broker.settle(lease, Settle::Done).await.unwrap();
-        assert!(broker.pull(queue, 9, NO_WAIT).await.unwrap().is_empty());
+        let found = pull_from(&*broker, queue, 9, NO_WAIT).await.unwrap();
+        assert!(found.is_empty());
     }
 }
 
@@ -435,6 +437,7 @@ pub(super) async fn many_messages_pass(lab: &Lab) {
     const COUNT: usize = 10_000;
     let broker = lab.client().await;
     let messages = (0..COUNT).map(|n| Message {
+        queue: QueueName::default(),
         id: n.to_string(),
         payload: vec![0; 200].into(),
         priority: Priority::ALL[n % 3],
@@ -458,6 +461,7 @@ pub(super) async fn many_messages_pass(lab: &Lab) {
 
 fn payload(bytes: usize) -> Vec<Message> {
     vec![Message {
+        queue: QueueName::default(),
         id: bytes.to_string(),
         payload: vec![7; bytes].into(),
         priority: Priority::Normal,

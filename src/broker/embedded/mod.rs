@@ -24,7 +24,7 @@ use super::{
     Broker, DeadLetter, Delivery, Error, Lease, LogRecord, LogStream, Message, Queue, Settle,
     Signal, WorkerRecord,
 };
-use crate::ids::{Incarnation, JobId, LetterId, WorkerId};
+use crate::ids::{Incarnation, JobId, LetterId, QueueName, WorkerId};
 use crate::time::Timestamp;
 
 /// Sets up an [`EmbeddedBroker`]; the defaults are those of [`super::NatsConfig`].
@@ -125,8 +125,14 @@ impl Broker for EmbeddedBroker {
         self.queue(queue).publish(messages)
     }
 
-    async fn pull(&self, queue: Queue, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
-        Ok(self.queue(queue).pull(max, wait).await)
+    async fn pull(
+        &self,
+        queue: Queue,
+        names: &[QueueName],
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Error> {
+        Ok(self.queue(queue).pull(names, max, wait).await)
     }
 
     fn lease_duration(&self, queue: Queue) -> Duration {

@@ -1,4 +1,4 @@
-//! One queue: messages by priority, leases with deadlines, pulls that wait.
+//! One kind of queue: messages by name and priority, leases with deadlines, pulls that wait.
 //!
 //! A message stays in `messages` until it is settled; the other collections hold keys, and a key
 //! whose message has moved on since is skipped.
@@ -14,6 +14,7 @@ use tokio::time::{Instant, timeout_at};
 use super::memory_of_ids::RecentIds;
 use super::{EmbeddedConfig, lock};
 use crate::broker::{Delivery, Error, Lane, Lease, Message, REST_TURN};
+use crate::ids::QueueName;
 use crate::spec::Priority;
 
 /// A queue that can be waited for.
@@ -35,7 +36,7 @@ impl WaitingQueue {
                 ids: RecentIds::new(config.duplicate_window),
                 next_key: 0,
                 messages: HashMap::new(),
-                lanes: Default::default(),
+                lanes: HashMap::new(),
                 turn: 0,
                 due: BTreeSet::new(),
             }),
@@ -49,7 +50,12 @@ impl WaitingQueue {
         recorded
     }
 
-    pub(super) async fn pull(&self, max: usize, wait: Duration) -> Vec<Delivery> {
+    pub(super) async fn pull(
+        &self,
+        names: &[QueueName],
+        max: usize,
+        wait: Duration,
+    ) -> Vec<Delivery> {
         let deadline = Instant::now() + wait;
         if max == 0 {
             return Vec::new();
@@ -62,7 +68,7 @@ impl WaitingQueue {
             let now = Instant::now();
             let (found, due) = {
                 let mut state = lock(&self.state);
-                (state.take(self.name, max, now), state.next_due())
+                (state.take(self.name, names, max, now), state.next_due())
             };
             if !found.is_empty() || now >= deadline {
                 return found;
@@ -100,9 +106,9 @@ struct LeasedQueue {
     next_key: u64,
     messages: HashMap<u64, Held>,
     /// By priority, then by lane.
-    lanes: [[Keys; 2]; 3],
-    /// Counts what was taken: one of a few comes from the second lane first.
-    turn: u32,
+    lanes: HashMap<QueueName, [[Keys; 2]; 3]>,
+    /// Counts what was taken: one of a few comes from the second lane first, and the names take turns.
+    turn: usize,
     /// When leases and delays end.
     due: BTreeSet<(Instant, u64)>,
 }
@@ -124,12 +130,15 @@ impl Keys {
 struct Held {
     id: String,
     payload: Bytes,
-    priority: usize,
-    lane: usize,
+    place: Place,
     deliveries: u64,
     /// `None` while it is ready, else when its lease or delay ends.
     until: Option<Instant>,
 }
+
+/// Where the key of a message waits: queue, priority, lane.
+#[derive(Debug, Clone)]
+struct Place(QueueName, usize, usize);
 
 impl LeasedQueue {
     fn publish(&mut self, messages: Vec<Message>, now: Instant) -> Result<(), Error> {
@@ -146,31 +155,28 @@ impl LeasedQueue {
             self.ids.insert(message.id.clone(), now);
             let key = self.next_key;
             self.next_key += 1;
-            let (priority, lane) = (
-                rank(message.priority),
-                usize::from(message.lane == Lane::Rest),
-            );
+            let lane = usize::from(message.lane == Lane::Rest);
+            let place = Place(message.queue, rank(message.priority), lane);
+            if let Some(keys) = self.keys(&place) {
+                keys.fresh.push_back(key);
+            }
             let held = Held {
                 id: message.id,
                 payload: message.payload,
-                priority,
-                lane,
+                place,
                 deliveries: 0,
                 until: None,
             };
             self.messages.insert(key, held);
-            if let Some(keys) = self.keys(priority, lane) {
-                keys.fresh.push_back(key);
-            }
         }
         Ok(())
     }
 
-    fn take(&mut self, name: char, max: usize, now: Instant) -> Vec<Delivery> {
+    fn take(&mut self, name: char, names: &[QueueName], max: usize, now: Instant) -> Vec<Delivery> {
         self.end_due(now);
         let mut found = Vec::new();
         while found.len() < max
-            && let Some(key) = self.next_key()
+            && let Some(key) = self.next_key(names)
         {
             let Some(held) = self.messages.get_mut(&key).filter(|m| m.until.is_none()) else {
                 continue;
@@ -190,20 +196,29 @@ impl LeasedQueue {
         found
     }
 
-    fn next_key(&mut self) -> Option<u64> {
-        let rest_first = self.turn % REST_TURN == REST_TURN - 1;
-        self.lanes.iter_mut().find_map(|[first, rest]| {
-            let order = if rest_first {
-                [rest, first]
-            } else {
-                [first, rest]
-            };
-            order.into_iter().find_map(Keys::pop)
-        })
+    fn next_key(&mut self, names: &[QueueName]) -> Option<u64> {
+        let lanes = if self.turn % REST_TURN == REST_TURN - 1 {
+            [1, 0]
+        } else {
+            [0, 1]
+        };
+        let (later, sooner) = names.split_at(self.turn.checked_rem(names.len())?);
+        let places = (0..3).flat_map(|priority| lanes.map(|lane| (priority, lane)));
+        for (priority, lane) in places {
+            for name in sooner.iter().chain(later) {
+                let keys = self.lanes.get_mut(name);
+                let keys = keys.and_then(|lanes| lanes.get_mut(priority)?.get_mut(lane));
+                if let Some(key) = keys.and_then(Keys::pop) {
+                    return Some(key);
+                }
+            }
+        }
+        None
     }
 
-    fn keys(&mut self, priority: usize, lane: usize) -> Option<&mut Keys> {
-        self.lanes.get_mut(priority)?.get_mut(lane)
+    fn keys(&mut self, Place(name, priority, lane): &Place) -> Option<&mut Keys> {
+        let lanes = self.lanes.entry(name.clone()).or_default();
+        lanes.get_mut(*priority)?.get_mut(*lane)
     }
 
     /// Makes ready what was leased or delayed until now.
@@ -214,8 +229,8 @@ impl LeasedQueue {
             self.due.pop_first();
             if let Some(held) = self.messages.get_mut(&key) {
                 held.until = None;
-                let (priority, lane) = (held.priority, held.lane);
-                if let Some(keys) = self.keys(priority, lane) {
+                let place = held.place.clone();
+                if let Some(keys) = self.keys(&place) {
                     keys.again.push_back(key);
                 }
             }

@@ -11,7 +11,7 @@ use serde::Deserialize;
 use super::NatsConfig;
 use super::link::{ApiError, Link, refusal};
 use crate::broker::{Error, Lane, Queue};
-use crate::ids::{JobId, LetterId};
+use crate::ids::{JobId, LetterId, QueueName};
 use crate::spec::Priority;
 
 /// Deliveries that all workers of a priority together may hold.
@@ -47,12 +47,19 @@ impl Layout {
         })
     }
 
-    pub(super) fn queue_subject(&self, queue: Queue, priority: Priority, lane: Lane) -> String {
+    pub(super) fn queue_subject(
+        &self,
+        queue: Queue,
+        name: &QueueName,
+        priority: Priority,
+        lane: Lane,
+    ) -> String {
         let (queue, lane) = match queue {
             Queue::Jobs => ("jobs", Lane::First),
             Queue::Tasks => ("tasks", lane),
         };
-        format!("{}.{queue}.{}", self.prefix, consumer_name(priority, lane))
+        let consumer = consumer_name(name, priority, lane);
+        format!("{}.{queue}.{consumer}", self.prefix)
     }
 
     pub(super) fn log_stream(&self) -> String {
@@ -106,10 +113,25 @@ impl Layout {
         let streams = self.streams(config);
         let ages = config.log_max_age.is_some();
         try_join_all(streams.iter().map(|it| ensure_stream(link, it, ages))).await?;
-        let consumers = [Queue::Jobs, Queue::Tasks].into_iter().flat_map(|queue| {
-            let consumers = consumers(queue).into_iter();
-            consumers.map(move |of| self.ensure_consumer(link, config, queue, of))
-        });
+        let name = QueueName::default();
+        let consumers =
+            [Queue::Jobs, Queue::Tasks].map(|queue| self.ensure_queue(link, config, queue, &name));
+        try_join_all(consumers).await?;
+        Ok(())
+    }
+
+    /// Makes the consumers of one queue that are missing, and checks those that are there. What was published before is kept for
+    /// them.
+    pub(super) async fn ensure_queue(
+        &self,
+        link: &Link,
+        config: &NatsConfig,
+        queue: Queue,
+        name: &QueueName,
+    ) -> Result<(), Error> {
+        let consumers = lanes(queue)
+            .into_iter()
+            .map(|lane| self.ensure_consumer(link, config, (queue, name), lane));
         try_join_all(consumers).await?;
         Ok(())
     }
@@ -186,12 +208,13 @@ impl Layout {
         &self,
         link: &Link,
         config: &NatsConfig,
-        queue: Queue,
+        (queue, of): (Queue, &QueueName),
         (priority, lane): (Priority, Lane),
     ) -> Result<(), Error> {
-        let (stream, name) = (self.queue_stream(queue), consumer_name(priority, lane));
+        let stream = self.queue_stream(queue);
+        let name = consumer_name(of, priority, lane);
         let wanted = consumer::Config {
-            durable_name: Some(name.to_owned()),
+            durable_name: Some(name.clone()),
             ack_policy: AckPolicy::Explicit,
             ack_wait: match queue {
                 Queue::Jobs => config.jobs_lease,
@@ -200,7 +223,7 @@ impl Layout {
             max_deliver: -1,
             max_ack_pending: LEASED_MAX,
             max_waiting: WAITING_MAX,
-            filter_subject: self.queue_subject(queue, priority, lane),
+            filter_subject: self.queue_subject(queue, of, priority, lane),
             ..consumer::Config::default()
         };
         let found = match find::<consumer::Config>(link, format!("CONSUMER.INFO.{stream}.{name}"))
@@ -231,8 +254,8 @@ impl Layout {
     }
 }
 
-/// Lists the consumers of a queue, the most urgent first.
-pub(super) fn consumers(queue: Queue) -> Vec<(Priority, Lane)> {
+/// Lists the lanes of a queue, each of which has a consumer; the most urgent first.
+pub(super) fn lanes(queue: Queue) -> Vec<(Priority, Lane)> {
     let lanes: &[Lane] = match queue {
         Queue::Jobs => &[Lane::First],
         Queue::Tasks => &[Lane::First, Lane::Rest],
@@ -241,16 +264,18 @@ pub(super) fn consumers(queue: Queue) -> Vec<(Priority, Lane)> {
     Priority::ALL.into_iter().flat_map(of).collect()
 }
 
-/// Returns what a lane of a priority is called in consumers and subjects.
-pub(super) const fn consumer_name(priority: Priority, lane: Lane) -> &'static str {
-    match (priority, lane) {
-        (Priority::High, Lane::First) => "high",
-        (Priority::Normal, Lane::First) => "normal",
-        (Priority::Low, Lane::First) => "low",
-        (Priority::High, Lane::Rest) => "high-rest",
-        (Priority::Normal, Lane::Rest) => "normal-rest",
-        (Priority::Low, Lane::Rest) => "low-rest",
-    }
+/// Returns what a lane of a priority is called in consumers and subjects, one token: `normal` or `low-rest` of the default queue,
+/// `normal@gpu` of another one.
+pub(super) fn consumer_name(name: &QueueName, priority: Priority, lane: Lane) -> String {
+    let rest = match lane {
+        Lane::First => "",
+        Lane::Rest => "-rest",
+    };
+    let (at, name) = match name.is_default() {
+        true => ("", ""),
+        false => ("@", name.as_str()),
+    };
+    format!("{}{rest}{at}{name}", priority.name())
 }
 
 #[derive(Deserialize)]

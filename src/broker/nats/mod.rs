@@ -18,7 +18,8 @@ mod survey;
 mod tls;
 mod workers;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_nats::HeaderMap;
@@ -41,7 +42,7 @@ use super::{
     Broker, DeadLetter, Delivery, Error, Lease, LogRecord, LogStream, Message, Queue, Settle,
     Signal, WorkerRecord,
 };
-use crate::ids::{Incarnation, JobId, LetterId, WorkerId};
+use crate::ids::{Incarnation, JobId, LetterId, QueueName, WorkerId};
 use crate::wire;
 
 /// How often settling may go unanswered. A server that was killed can forget that it delivered a message;
@@ -56,14 +57,16 @@ const TRY_BYTES_MAX: usize = 512;
 /// The header by which the server knows a message again.
 const ID_HEADER: &str = "Nats-Msg-Id";
 
+/// Pullers by what they pull.
+type PullersOf = HashMap<(Queue, Vec<QueueName>), Arc<Pullers>>;
+
 /// A broker on a NATS server, or a cluster of them.
 #[derive(Debug)]
 pub struct NatsBroker {
     config: NatsConfig,
     link: Link,
     layout: Layout,
-    jobs: Pullers,
-    tasks: Pullers,
+    pullers: Mutex<PullersOf>,
     blobs: Blobs,
     payload_limit: usize,
 }
@@ -86,14 +89,37 @@ impl NatsBroker {
             .saturating_sub(super::PAYLOAD_SLACK_BYTES)
             .max(1);
         Ok(Arc::new(Self {
-            jobs: Pullers::new(&link, &layout, Queue::Jobs, config.jobs_lease),
-            tasks: Pullers::new(&link, &layout, Queue::Tasks, config.tasks_lease),
+            pullers: Mutex::default(),
             blobs: Blobs::new(&link, &layout, payload_limit),
             config,
             link,
             layout,
             payload_limit,
         }))
+    }
+
+    /// Finds the pullers of these queues; when they are new, the queues' consumers are made.
+    async fn pullers(&self, queue: Queue, names: &[QueueName]) -> Result<Arc<Pullers>, Error> {
+        let known = |key: &_| {
+            let pullers = self.pullers.lock();
+            let pullers = pullers.unwrap_or_else(PoisonError::into_inner);
+            pullers.get(key).cloned()
+        };
+        let key = (queue, names.to_vec());
+        if let Some(pullers) = known(&key) {
+            return Ok(pullers);
+        }
+        for name in names.iter().filter(|name| !name.is_default()) {
+            let (link, config) = (&self.link, &self.config);
+            self.layout.ensure_queue(link, config, queue, name).await?;
+        }
+        let lease = self.lease_duration(queue);
+        let made = Pullers::new(&self.link, &self.layout, (queue, names), lease);
+        let pullers = self.pullers.lock();
+        let mut pullers = pullers.unwrap_or_else(PoisonError::into_inner);
+        Ok(Arc::clone(
+            pullers.entry(key).or_insert_with(|| Arc::new(made)),
+        ))
     }
 
     async fn confirm(&self, lease: &Lease, action: &'static str, how: String) -> Result<(), Error> {
@@ -155,20 +181,26 @@ impl Broker for NatsBroker {
             super::check_size(message.payload.len(), self.payload_limit)?;
         }
         let outgoing = messages.into_iter().map(|message| Outgoing {
-            subject: self
-                .layout
-                .queue_subject(queue, message.priority, message.lane),
+            subject: self.layout.queue_subject(
+                queue,
+                &message.queue,
+                message.priority,
+                message.lane,
+            ),
             headers: with_id(message.id),
             payload: message.payload,
         });
         publish::publish(&self.link, outgoing.collect()).await
     }
 
-    async fn pull(&self, queue: Queue, max: usize, wait: Duration) -> Result<Vec<Delivery>, Error> {
-        match queue {
-            Queue::Jobs => self.jobs.pull(max, wait).await,
-            Queue::Tasks => self.tasks.pull(max, wait).await,
-        }
+    async fn pull(
+        &self,
+        queue: Queue,
+        names: &[QueueName],
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<Delivery>, Error> {
+        self.pullers(queue, names).await?.pull(max, wait).await
     }
 
     fn lease_duration(&self, queue: Queue) -> Duration {

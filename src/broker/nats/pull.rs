@@ -1,11 +1,11 @@
-//! Pulls of one queue: a consumer for each lane of each priority, asked over one inbox.
+//! Pulls of a set of queues: a consumer for each lane of each priority of each, asked over one inbox.
 //!
 //! A pull first asks for what is there (`no_wait`), and only when that is nothing leaves one request of
 //! one message at the first lane of each priority. Whatever is left open when a message comes is cancelled, so that no
 //! message goes to a worker which no longer waits for it; what crosses the cancellation is kept. A pull
-//! that is dropped midway leaves its state in the pool, where the next pull finds it.
+//! that is dropped midway is taken back in the background, and what has come to it is given back.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_nats::{Message, StatusCode, Subscriber};
@@ -15,9 +15,10 @@ use tokio::time::{Instant, sleep, sleep_until, timeout_at};
 
 use super::ID_HEADER;
 use super::delivery::Facts;
-use super::layout::{Layout, consumer_name, consumers};
+use super::layout::{Layout, consumer_name, lanes};
 use super::link::Link;
 use crate::broker::{Delivery, Error, Lane, Lease, Queue, REST_TURN};
+use crate::ids::QueueName;
 use crate::spec::Priority;
 
 /// How long the server may take to say what is there.
@@ -35,60 +36,76 @@ const SILENCE_MAX: Duration = Duration::from_millis(2_500);
 const PAUSE: Duration = Duration::from_millis(50);
 const ACTION: &str = "pull from a queue";
 
-/// One lane of one priority.
+/// One lane of one priority of one queue.
 #[derive(Debug)]
 struct Consumer {
-    name: &'static str,
+    name: String,
+    /// Which of the queues it is of.
+    queue: usize,
     priority: Priority,
     lane: Lane,
     /// Where it is asked.
     requests: String,
 }
 
-/// The pulls of one queue, each with state of its own.
+/// The pulls of one set of queues, each with state of its own.
 #[derive(Debug)]
 pub(super) struct Pullers {
     link: Link,
     lease: Duration,
+    queues: usize,
     consumers: Vec<Consumer>,
     idle: Mutex<Vec<Puller>>,
 }
 
 impl Pullers {
-    pub(super) fn new(link: &Link, layout: &Layout, queue: Queue, lease: Duration) -> Self {
+    pub(super) fn new(
+        link: &Link,
+        layout: &Layout,
+        (queue, names): (Queue, &[QueueName]),
+        lease: Duration,
+    ) -> Self {
         let stream = layout.queue_stream(queue);
+        let consumers = (0..).zip(names).flat_map(|(number, of)| {
+            let stream = &stream;
+            lanes(queue).into_iter().map(move |(priority, lane)| {
+                let name = consumer_name(of, priority, lane);
+                Consumer {
+                    requests: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"),
+                    name,
+                    queue: number,
+                    priority,
+                    lane,
+                }
+            })
+        });
         Self {
             link: link.clone(),
             lease,
-            consumers: consumers(queue)
-                .into_iter()
-                .map(|(priority, lane)| {
-                    let name = consumer_name(priority, lane);
-                    Consumer {
-                        name,
-                        priority,
-                        lane,
-                        requests: format!("$JS.API.CONSUMER.MSG.NEXT.{stream}.{name}"),
-                    }
-                })
-                .collect(),
+            queues: names.len().max(1),
+            consumers: consumers.collect(),
             idle: Mutex::default(),
         }
     }
 
-    /// Lists the consumers in the order of a turn: one of a few begins with the second lanes.
-    fn in_order(&self, turn: u32) -> Vec<usize> {
+    /// Lists the consumers in the order of a turn: one of a few begins with the second lanes, and the queues take turns.
+    fn in_order(&self, turn: usize) -> Vec<usize> {
         let first = if turn % REST_TURN == REST_TURN - 1 {
             Lane::Rest
         } else {
             Lane::First
         };
-        let mut order: Vec<(Priority, bool, usize)> = (0..)
+        // Of any number of queues each begins as often with the second lanes.
+        let turn = turn + turn / REST_TURN;
+        let mut order: Vec<_> = (0..)
             .zip(&self.consumers)
-            .map(|(index, it)| (it.priority, it.lane != first, index))
+            .map(|(index, it)| {
+                let later = (it.queue + turn) % self.queues;
+                ((it.priority, it.lane != first, later), index)
+            })
             .collect();
         order.sort_unstable();
-        order.into_iter().map(|(_, _, index)| index).collect()
+        order.into_iter().map(|(_, index)| index).collect()
     }
 
     fn has_rest(&self) -> bool {
@@ -116,7 +133,7 @@ impl Pullers {
     }
 }
 
-/// Gives the puller back however the pull ends.
+/// Gives the puller back when the pull ends, and what was asked of the server when the pull is dropped.
 struct Lent<'a> {
     home: &'a Pullers,
     puller: Option<Puller>,
@@ -124,7 +141,18 @@ struct Lent<'a> {
 
 impl Drop for Lent<'_> {
     fn drop(&mut self) {
-        self.home.idle().extend(self.puller.take());
+        let Some(mut puller) = self.puller.take() else {
+            return;
+        };
+        if puller.open.is_empty() && puller.found.is_empty() {
+            self.home.idle().push(puller);
+        } else if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (client, lease) = (self.home.link.client.clone(), self.home.lease);
+            runtime.spawn(async move {
+                puller.cancel(lease).await;
+                puller.give_back(&client, 0).await;
+            });
+        }
     }
 }
 
@@ -140,9 +168,9 @@ struct Puller {
     /// Which consumers had nothing when last asked.
     known_empty: Vec<bool>,
     /// The names of the consumers.
-    names: Vec<&'static str>,
+    names: Arc<[String]>,
     /// Counts the pulls that found something.
-    turn: u32,
+    turn: usize,
     /// When it last looked at its inbox: what came long after is leased no more.
     looked: Instant,
 }
@@ -179,7 +207,7 @@ impl Puller {
             open: Vec::new(),
             found: Vec::new(),
             known_empty: vec![false; home.consumers.len()],
-            names: home.consumers.iter().map(|it| it.name).collect(),
+            names: home.consumers.iter().map(|it| it.name.clone()).collect(),
             turn: 0,
             looked: Instant::now(),
         }
@@ -191,10 +219,6 @@ impl Puller {
         max: usize,
         deadline: Instant,
     ) -> Result<Vec<Delivery>, Error> {
-        // What a dropped pull left behind.
-        if !self.open.is_empty() || !self.found.is_empty() {
-            self.cancel(home.lease).await;
-        }
         let mut answered = false;
         loop {
             let now = Instant::now();
@@ -230,9 +254,9 @@ impl Puller {
         }
     }
 
-    /// Asks for what is there: first one lane of each priority up to the most urgent one that had something last time; then,
+    /// Asks for what is there: first one consumer of each priority up to the most urgent one that had something last time; then,
     /// while there is nothing, the others one by one. What several consumers gave too much is given back, and that counts as a
-    /// delivery: so never two lanes of one priority at once.
+    /// delivery: so never two of one priority at once.
     async fn ask(&mut self, home: &Pullers, max: usize) -> Result<(), Lost> {
         let order = home.in_order(self.turn);
         let of = |index: &usize| home.consumers.get(*index);
@@ -240,10 +264,17 @@ impl Puller {
         let empty = |index: &usize| self.known_empty.get(*index) == Some(&true);
         let likely = order.iter().find(|index| !empty(index)).and_then(of);
         let likely = likely.map_or(Priority::Low, |it| it.priority);
-        let together = |index: &usize| {
-            of(index).is_some_and(|it| it.priority <= likely && Some(it.lane) == begins)
+        let first_of = |priority: Priority| {
+            let lane = order.iter().filter(|index| {
+                of(index).is_some_and(|it| it.priority == priority && Some(it.lane) == begins)
+            });
+            let any = lane.clone().next();
+            lane.clone().find(|index| !empty(index)).or(any).copied()
         };
-        let (together, mut others): (Vec<_>, Vec<_>) = order.into_iter().partition(together);
+        let urgent = Priority::ALL.into_iter().filter(|it| *it <= likely);
+        let together: Vec<usize> = urgent.filter_map(first_of).collect();
+        let mut others = order.clone();
+        others.retain(|index| !together.contains(index));
         others.sort_by_key(|index| {
             let later = of(index).is_none_or(|it| it.priority > likely);
             (later, empty(index))
@@ -381,7 +412,7 @@ impl Puller {
             return;
         };
         let named = message.subject.rsplit('.').next();
-        let Some(consumer) = self.names.iter().position(|name| Some(*name) == named) else {
+        let Some(consumer) = self.names.iter().position(|name| Some(&**name) == named) else {
             return;
         };
         if let Some(index) = self.open.iter().position(|open| open.consumer == consumer)
@@ -440,14 +471,19 @@ impl Puller {
         let place = |consumer: &usize| order.iter().position(|it| it == consumer);
         self.found.sort_by_key(|(consumer, _)| place(consumer));
         self.turn = self.turn.wrapping_add(1);
-        while self.found.len() > max
+        self.give_back(&home.link.client, max).await;
+        let found = std::mem::take(&mut self.found);
+        found.into_iter().map(|(_, delivery)| delivery).collect()
+    }
+
+    /// Gives back what was found beyond the first `kept`.
+    async fn give_back(&mut self, client: &async_nats::Client, kept: usize) {
+        while self.found.len() > kept
             && let Some((_, extra)) = self.found.pop()
         {
             // If it is lost, the lease ends by itself.
-            let _ = home.link.client.publish(extra.lease.0, "-NAK".into()).await;
+            let _ = client.publish(extra.lease.0, "-NAK".into()).await;
         }
-        let found = std::mem::take(&mut self.found);
-        found.into_iter().map(|(_, delivery)| delivery).collect()
     }
 }
 

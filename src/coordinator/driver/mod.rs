@@ -20,7 +20,7 @@ use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
 use super::{Error, letters, publish};
 use crate::broker::{Broker, LogRecord, LogStream, Signal};
-use crate::ids::{Attempt, JobId, LetterId, TaskId, WorkerId};
+use crate::ids::{Attempt, JobId, LetterId, QueueName, TaskId, WorkerId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, JobMachine, Outcome};
 use crate::ops::Registry;
@@ -360,14 +360,15 @@ impl<'a> Driver<'a> {
             .iter()
             .filter(|run| run.job == *self.job)
             .collect();
-        if !policy.enabled || live.free_slots == 0 || mine.is_empty() {
+        let free_slots = live.capacity(&self.queue()).free_slots;
+        if !policy.enabled || free_slots == 0 || mine.is_empty() {
             return Ok(());
         }
         let stages = self.machine.progress().stages;
         let mut events = Vec::new();
         for (task, attempt) in self.times.stragglers(&policy, &stages, mine.into_iter()) {
             let told = self.doubled_told.contains(&(task, attempt));
-            if !told && events.len() < live.free_slots as usize && self.may_run_twice().await? {
+            if !told && events.len() < free_slots as usize && self.may_run_twice().await? {
                 info!(%task, "a run takes far longer than its peers did: a second one may begin");
                 self.doubled_told.insert((task, attempt));
                 events.push(Event::Straggling { task, attempt });
@@ -416,13 +417,14 @@ impl<'a> Driver<'a> {
     /// Records which workers are gone that hold partitions still needed, and how many slots there are; returns whether the
     /// job was forgotten instead.
     async fn report_lost(&mut self, live: &LiveWorkers) -> Result<bool, Error> {
-        if self.machine.is_finished() || !live.settled && live.slots == 0 {
+        let slots = live.capacity(&self.queue()).slots;
+        if self.machine.is_finished() || !live.settled && slots == 0 {
             return Ok(false);
         }
         let mut events = Vec::new();
-        if live.slots != self.slots_told {
-            self.slots_told = live.slots;
-            events.push(Event::Capacity { slots: live.slots });
+        if slots != self.slots_told {
+            self.slots_told = slots;
+            events.push(Event::Capacity { slots });
         }
         for holder in self.machine.holders() {
             let key = (holder.id.clone(), holder.incarnation);
@@ -448,6 +450,11 @@ impl<'a> Driver<'a> {
         let payload = wire::encode(&LogEntry { events })?;
         self.broker.append(self.job, None, payload).await?;
         Ok(false)
+    }
+
+    fn queue(&self) -> QueueName {
+        let submission = self.machine.submission();
+        submission.map_or_else(QueueName::default, |it| it.options.queue.clone())
     }
 
     async fn is_forgotten(&self) -> Result<bool, Error> {

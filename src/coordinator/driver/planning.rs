@@ -32,12 +32,16 @@ async fn capacity(spec: &JobSpec, mut live: watch::Receiver<LiveWorkers>) -> Cap
         OutputKind::Table => {}
         OutputKind::Raster | OutputKind::Nothing => return Capacity::default(),
     }
-    let known = live.wait_for(|live| live.slots > 0);
+    let queue = &spec.options.queue;
+    let known = live.wait_for(|live| live.capacity(queue).slots > 0);
     match tokio::time::timeout(SLOTS_WAIT, known).await {
-        Ok(Ok(live)) => Capacity {
-            slots: live.slots,
-            task_bytes: live.task_bytes,
-        },
+        Ok(Ok(live)) => {
+            let known = live.capacity(queue);
+            Capacity {
+                slots: known.slots,
+                task_bytes: known.task_bytes,
+            }
+        }
         Ok(Err(_)) | Err(_) => Capacity::default(),
     }
 }

@@ -56,7 +56,7 @@ impl Witness {
             Event::Submitted(submission)
                 if self.submitted_at.is_none() && self.decided.is_none() =>
             {
-                self.options = submission.options;
+                self.options = submission.options.clone();
                 self.submitted_at = Some(at);
             }
             Event::Planned { .. } if self.shapes.is_empty() && !machine.stages().is_empty() => {

@@ -322,8 +322,7 @@ impl JobMachine {
 
     /// Returns how a task that failed is tried again: as the job says, else its operation.
     fn retry_policy(&self) -> RetryPolicy {
-        let options = self.submission.as_ref().map(|it| it.options);
-        let job = options.and_then(|options| options.retry);
+        let job = self.submission.as_ref().and_then(|it| it.options.retry);
         job.or(self.operation_retry).unwrap_or_default()
     }
 

@@ -554,7 +554,7 @@ fn a_task_that_panics_or_never_ends_is_buried_when_its_attempts_are_used_up() {
         (none, "fail:0/0:why"),
     ] {
         check(&[
-            (submit_with(options), "plan"),
+            (submit_with(options.clone()), "plan"),
             (planned(&[(2, &[])]), "0/0#0 0/1#0"),
             (ng(0, 0, 0, class.clone()), "0/0#1+"),
             (ng(0, 0, 1, class), end),
@@ -1015,7 +1015,7 @@ fn the_deadline_is_watched_and_fails_the_job() {
         deadline_ms: Some(5_000),
         ..JobOptions::default()
     };
-    let machine = check(&[(submit_with(deadline), "plan watch:5000")]);
+    let machine = check(&[(submit_with(deadline.clone()), "plan watch:5000")]);
     outstanding(&machine, "watch:5000 plan");
     let machine = check(&[
         (Event::DeadlineReached { life: 0 }, ""),

@@ -28,11 +28,8 @@ pub(super) fn coordination(
     let now = Timestamp(now.0.saturating_add(ahead));
     let coordinated: BTreeSet<&JobId> = workers.iter().flat_map(|it| &it.coordinates).collect();
     let open: Vec<&JobSummary> = jobs.iter().filter(|job| is_open(job)).collect();
-    let alone: Vec<&str> = open
-        .iter()
-        .filter(|job| !coordinated.contains(&job.job) && is_due(job, now))
-        .map(|job| job.job.as_str())
-        .collect();
+    let waits = |job: &&&JobSummary| !coordinated.contains(&job.job) && is_due(job, now);
+    let alone: Vec<&JobSummary> = open.iter().filter(waits).copied().collect();
     if alone.is_empty() {
         let found = format!(
             "{} of {} go on or wait for their time",
@@ -41,11 +38,24 @@ pub(super) fn coordination(
         );
         return Check::new("jobs", Verdict::Ok, found);
     }
-    let named = alone.get(..NAMED_MAX).unwrap_or(&alone).join(", ");
+    let named = alone.iter().take(NAMED_MAX).map(|job| job.job.as_str());
+    let named = named.collect::<Vec<_>>().join(", ");
     let found = format!("{} wait without a coordinator: {named}", alone.len());
-    Check::new("jobs", Verdict::Problem, found).advise(
-        "start a worker without --no-coordinate; a worker that has just begun takes some seconds",
-    )
+    let check = Check::new("jobs", Verdict::Problem, found);
+    let served = |job: &&&JobSummary| {
+        workers
+            .iter()
+            .any(|it| it.queues.contains(&job.progress.queue))
+    };
+    match alone.iter().find(|job| !served(job)) {
+        Some(job) => check.advise(format!(
+            "start a worker with --queue {}; no live one serves it",
+            job.progress.queue
+        )),
+        None => check.advise(
+            "start a worker without --no-coordinate; a worker that has just begun takes some seconds",
+        ),
+    }
 }
 
 fn is_open(job: &JobSummary) -> bool {
