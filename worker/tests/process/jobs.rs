@@ -19,7 +19,7 @@ use crate::cluster::{
     WorkerProcess, connect, end, submit, wait_for, wait_for_done, wait_for_workers,
 };
 
-fn queue(count: usize, ms: u64) -> JobSpec {
+pub(crate) fn queue(count: usize, ms: u64) -> JobSpec {
     let params = vec![json!({ "ms": ms }); count];
     JobSpec {
         version: SPEC_VERSION,
@@ -50,7 +50,7 @@ fn slow_ndvi(dir: &Path, output: &Path) -> JobSpec {
 }
 
 /// Turns second runs of slow tasks off, so that whatever is made twice was lost.
-fn without_second_runs(mut spec: JobSpec) -> JobSpec {
+pub(crate) fn without_second_runs(mut spec: JobSpec) -> JobSpec {
     spec.options.speculation.enabled = false;
     spec
 }

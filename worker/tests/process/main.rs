@@ -14,6 +14,8 @@ mod memory;
 #[cfg(feature = "tables")]
 mod rasters;
 #[cfg(test)]
+mod recovery;
+#[cfg(test)]
 #[cfg(feature = "tables")]
 #[path = "../../../tests/shared/mod.rs"]
 mod shared;
