@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use serde_json::Value;
 
+use super::clocks;
 use super::isolation;
+use super::load::SIDE_QUEUE;
 use super::network::{Host, Network};
 use super::process::{Answer, Process};
 use super::servers::Servers;
@@ -92,6 +94,8 @@ pub(super) struct WorkerRecord {
     pub(super) runs: bool,
     pub(super) coordinates: Vec<String>,
     pub(super) stored_bytes: u64,
+    /// Its wall clock, in microseconds.
+    pub(super) clock: Option<i64>,
 }
 
 impl WorkerRecord {
@@ -105,6 +109,7 @@ impl WorkerRecord {
                 .filter_map(|job| job.as_str().map(str::to_owned))
                 .collect(),
             stored_bytes: record["stored_bytes"].as_u64().unwrap_or_default(),
+            clock: record["clock"].as_i64(),
         }
     }
 }
@@ -115,6 +120,8 @@ pub(super) struct Node {
     pub(super) id: String,
     pub(super) store: PathBuf,
     pub(super) log: PathBuf,
+    /// The file by which its wall clock is set.
+    pub(super) clock: PathBuf,
     flight: SocketAddr,
     /// `None` while it is away.
     pub(super) process: Option<Process>,
@@ -134,6 +141,8 @@ impl Node {
 #[derive(Debug)]
 pub(super) struct Cluster {
     worker_program: PathBuf,
+    /// The library by which workers' clocks can be set.
+    clocks: Option<PathBuf>,
     /// Where each worker has a host and a disk of its own.
     pub(super) network: Option<Network>,
     pub(super) swath: Swath,
@@ -148,7 +157,11 @@ impl Cluster {
         folder: &Path,
         (servers, workers): (usize, usize),
         network: Option<Network>,
+        clocks: Option<PathBuf>,
     ) -> Result<Self> {
+        if clocks.is_some() {
+            clocks::make_place()?;
+        }
         let host = network.map_or(Ipv4Addr::LOCALHOST, |_| Host::Hub.address());
         let servers = Servers::start(folder, host, servers)?;
         let node = |index: usize| -> Result<Node> {
@@ -163,8 +176,11 @@ impl Cluster {
                     (Host::Worker(index).address(), FLIGHT)
                 }
             };
+            let clock = folder.join(format!("{id}.clock"));
+            clocks::set(&clock, 0)?;
             Ok(Node {
                 log: folder.join(format!("{id}.log")),
+                clock,
                 flight: flight.into(),
                 store,
                 id,
@@ -175,6 +191,7 @@ impl Cluster {
         };
         let mut cluster = Self {
             worker_program: binaries.join("swath-worker"),
+            clocks,
             network,
             swath: Swath::new(binaries, &servers.url(), servers.count()),
             servers,
@@ -211,7 +228,15 @@ impl Cluster {
                 command
             }
         };
+        let clocks = self.clocks.clone();
+        // The first worker serves the default queue alone.
+        if index > 0 {
+            command.args(["--queue", &format!("default,{SIDE_QUEUE}")]);
+        }
         let node = self.node(index)?;
+        if let Some(library) = clocks {
+            clocks::attach(&mut command, &library, &node.clock);
+        }
         let flight = node.flight.to_string();
         command
             .args([

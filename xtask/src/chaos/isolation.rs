@@ -48,6 +48,11 @@ fn unshare(flags: &[&str]) -> Command {
 
 /// Runs a program of the system that must succeed.
 pub(super) fn run(program: &str, arguments: &[&str]) -> Result<()> {
+    ask(program, arguments).map(|_| ())
+}
+
+/// The same; returns what it says.
+pub(super) fn ask(program: &str, arguments: &[&str]) -> Result<String> {
     let said = Command::new(program)
         .args(arguments)
         .stdin(Stdio::null())
@@ -59,5 +64,5 @@ pub(super) fn run(program: &str, arguments: &[&str]) -> Result<()> {
         arguments.join(" "),
         String::from_utf8_lossy(&said.stderr).trim()
     );
-    Ok(())
+    Ok(String::from_utf8_lossy(&said.stdout).into_owned())
 }

@@ -9,6 +9,8 @@ use super::cluster::Swath;
 use super::random::Random;
 use super::source::Source;
 
+/// The queue that not every worker serves.
+pub(super) const SIDE_QUEUE: &str = "side";
 /// Work that changes nothing: the job must last until it has been disturbed.
 const SLOW_NDVI: &str = "(N - R) / (N + R) + 0 * (sin(N) + cos(R) + exp(N / 10000) + sin(R) + cos(N) \
     + exp(R / 10000) + log(R + 1) + log(N + 1) + sin(N * R) + cos(N * R) + atan2(N, R) + atan2(R, N))";
@@ -92,6 +94,8 @@ pub(super) fn kinds(folder: &Path, source: &Source) -> Vec<LoadKind> {
     };
     let table_kind =
         |name, ending, arguments: &[&str]| kind(name, ending, &[arguments, &cut[..]].concat());
+    let tasks = input("tasks.ndjson");
+    let queue = ["tasks", "--operation", "sleep", "--params", &tasks];
     let (n, r) = (format!("N={nir}"), format!("R={red}"));
     let zones = input("scene/zones.parquet");
     vec![
@@ -189,16 +193,11 @@ pub(super) fn kinds(folder: &Path, source: &Source) -> Vec<LoadKind> {
             Some(".csv"),
             &["sort", "--by", "key, id", &source.url("table.csv")],
         ),
+        kind("queue", None, &queue),
         kind(
-            "queue",
+            "side-queue",
             None,
-            &[
-                "tasks",
-                "--operation",
-                "sleep",
-                "--params",
-                &input("tasks.ndjson"),
-            ],
+            &[&queue[..], &["--queue", SIDE_QUEUE]].concat(),
         ),
     ]
 }

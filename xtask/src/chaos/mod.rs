@@ -6,6 +6,7 @@
 //! is why nothing of a run stays. A [`mod@soak`] is the same without faults, for what the processes take.
 
 mod checks;
+mod clocks;
 mod cluster;
 mod faults;
 mod isolation;
@@ -102,9 +103,11 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
         Some(count) => storm::Until::Fired(count),
         None => storm::Until::Passed(minutes(options.minutes)?),
     };
-    on_cluster(&options.setting, |run| {
+    let clocks = clocks::library();
+    let settable = clocks.is_some();
+    on_cluster(&options.setting, clocks, |run| {
         let isolated = run.cluster.network.is_some();
-        let kinds = kinds(&options.only, isolated, options.setting.nats);
+        let kinds = kinds(&options.only, (isolated, settable), options.setting.nats);
         let plan = FaultPlan::new(options.setting.seed, &kinds);
         run.with_jobs(|field, journal| storm::run(field, &plan, until, journal))
             .map(|faults| storm::report(&faults))
@@ -114,7 +117,7 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
 /// Runs jobs in peace and watches what the processes take.
 pub(crate) fn soak(options: &SoakOptions) -> Result<ExitCode> {
     let time = minutes(options.minutes)?;
-    on_cluster(&options.setting, |run| {
+    on_cluster(&options.setting, None, |run| {
         run.with_jobs(|field, journal| soak::run(field, time, journal))
             .map(|taken| soak::report(&taken))
     })
@@ -123,6 +126,7 @@ pub(crate) fn soak(options: &SoakOptions) -> Result<ExitCode> {
 /// Starts a cluster, runs something on it, and sees what is left; nothing of it stays but logs where something was wrong.
 fn on_cluster(
     setting: &Setting,
+    clocks: Option<PathBuf>,
     work: impl FnOnce(&mut Run<'_>) -> Result<Vec<String>>,
 ) -> Result<ExitCode> {
     let binaries = binaries(setting.bin.as_deref())?;
@@ -131,7 +135,8 @@ fn on_cluster(
     let folder = tempfile::Builder::new()
         .prefix("swath-chaos-")
         .tempdir_in(setting.folder.clone().unwrap_or_else(std::env::temp_dir))?;
-    let went = Run::start(setting, &journal, &binaries, folder.path(), isolated)
+    let with = (isolated, clocks);
+    let went = Run::start(setting, &journal, &binaries, folder.path(), with)
         .and_then(|mut run| run.whole(work));
     if journal.is_interrupted() {
         return Ok(ExitCode::from(INTERRUPTED));
@@ -162,7 +167,7 @@ impl<'a> Run<'a> {
         journal: &'a Journal,
         binaries: &Path,
         folder: &Path,
-        isolated: bool,
+        (isolated, clocks): (bool, Option<PathBuf>),
     ) -> Result<Self> {
         println!("binaries: {}; seed {}", binaries.display(), setting.seed);
         let sizes = load::Sizes {
@@ -176,7 +181,9 @@ impl<'a> Run<'a> {
             .then(|| Network::make(setting.workers))
             .transpose()?;
         let source = Source::start(&inputs, network.map_or(Ipv4Addr::LOCALHOST, |_| HUB))?;
-        let cluster = Cluster::start(binaries, folder, (setting.nats, setting.workers), network)?;
+        let counts = (setting.nats, setting.workers);
+        let clocks = clocks.filter(|_| isolated);
+        let cluster = Cluster::start(binaries, folder, counts, network, clocks)?;
         let load = load::kinds(&inputs, &source);
         let lanes = Lanes::new(&cluster.swath, load, setting.seed, folder)?;
         lanes.make_references(journal)?;
@@ -213,12 +220,22 @@ impl<'a> Run<'a> {
 }
 
 /// Returns the kinds of faults that are wanted and can be made here, and says which cannot.
-fn kinds(only: &[FaultKind], isolated: bool, servers: usize) -> Vec<FaultKind> {
+fn kinds(only: &[FaultKind], (isolated, clocks): (bool, bool), servers: usize) -> Vec<FaultKind> {
     let all = FaultKind::value_variants().iter().copied();
     let all = all.filter(|kind| servers > 1 || !kind.needs_servers());
     let wanted = all.filter(|kind| only.is_empty() || only.contains(kind));
-    let (kinds, left_out): (Vec<_>, Vec<_>) =
-        wanted.partition(|kind| isolated || !kind.needs_isolation());
+    let (wanted, no_clocks): (Vec<_>, Vec<_>) =
+        wanted.partition(|kind| clocks || !kind.needs_clocks());
+    let (kinds, left_out): (Vec<_>, Vec<_>) = wanted
+        .into_iter()
+        .partition(|kind| isolated || !kind.needs_isolation());
+    if !no_clocks.is_empty() {
+        let names: Vec<String> = no_clocks.into_iter().map(FaultKind::name).collect();
+        println!(
+            "LEFT OUT, for they need Debian's libfaketime: {}",
+            names.join(", ")
+        );
+    }
     if !isolated {
         println!(
             "no namespaces here (they take unshare and ip, and root or namespaces for users): processes may stay if this one is killed"

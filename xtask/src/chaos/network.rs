@@ -5,8 +5,9 @@
 use std::net::Ipv4Addr;
 
 use anyhow::Result;
+use serde_json::Value;
 
-use super::isolation::run;
+use super::isolation::{ask, run};
 
 /// The hosts of workers and the bridge that joins them; they end with the namespaces of the run.
 #[derive(Debug, Clone, Copy)]
@@ -14,7 +15,18 @@ pub(super) struct Network;
 
 /// Where the broker, the source and the commands are: the bridge.
 pub(super) const HUB: Ipv4Addr = Ipv4Addr::new(10, 77, 0, 1);
+/// A slow line: some 10 Mbit/s, a burst of a few packets, and room for so many that wait.
+const SLOW: [&str; 6] = ["rate", "10mbit", "burst", "16kb", "latency", "250ms"];
 const NOBODY: &str = "02:00:00:00:00:ff";
+
+/// Lists both ends of a worker's line.
+fn ends(index: usize) -> [(Host, String); 2] {
+    let worker = Host::Worker(index);
+    [
+        (worker, worker.device().to_owned()),
+        (Host::Hub, format!("port{}", index + 1)),
+    ]
+}
 
 /// One end of a cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +60,15 @@ impl Host {
         match self {
             Self::Hub => run("ip", arguments),
             Self::Worker(_) => run("ip", &[&["-n", &name][..], arguments].concat()),
+        }
+    }
+
+    /// Runs `tc` on it, and returns what that says.
+    fn tc(self, arguments: &[&str]) -> Result<String> {
+        let name = self.name();
+        match self {
+            Self::Hub => ask("tc", arguments),
+            Self::Worker(_) => ask("tc", &[&["-n", &name][..], arguments].concat()),
         }
     }
 
@@ -122,6 +143,33 @@ impl Network {
     pub(super) fn join(self, one: Host, other: Host) -> Result<()> {
         one.finds(other)?;
         other.finds(one)
+    }
+
+    /// Makes the line of a worker slow, both ways: what does not fit waits, up to a quarter of a second, and is lost beyond that.
+    pub(super) fn slow(self, index: usize) -> Result<()> {
+        for (host, device) in ends(index) {
+            host.tc(&[&["qdisc", "add", "dev", &device, "root", "tbf"], &SLOW[..]].concat())?;
+        }
+        Ok(())
+    }
+
+    /// Ends that.
+    pub(super) fn restore(self, index: usize) -> Result<()> {
+        for (host, device) in ends(index) {
+            host.tc(&["qdisc", "del", "dev", &device, "root"])?;
+        }
+        Ok(())
+    }
+
+    /// Counts the packets that a slow line has lost so far.
+    pub(super) fn lost(self, index: usize) -> Result<u64> {
+        let mut lost = 0;
+        for (host, device) in ends(index) {
+            let told = host.tc(&["-s", "-j", "qdisc", "show", "dev", &device])?;
+            let disciplines: Value = serde_json::from_str(&told)?;
+            lost += disciplines[0]["drops"].as_u64().unwrap_or_default();
+        }
+        Ok(lost)
     }
 
     /// Whether one host can open a connection to a port of another, within a second.

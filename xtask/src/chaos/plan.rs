@@ -43,6 +43,10 @@ pub(super) enum FaultKind {
     PeersCut,
     /// A worker does not reach nats-server
     ServerCut,
+    /// The line of a worker is slow and loses what it has no room for
+    LinkSlow,
+    /// The wall clock of a worker is set, up to two hours off, and back
+    ClockSet,
 }
 
 impl FaultKind {
@@ -54,12 +58,20 @@ impl FaultKind {
 
     /// Whether it needs mounts and networks of the run's own.
     pub(super) fn needs_isolation(self) -> bool {
-        matches!(self, Self::DiskFull | Self::PeersCut | Self::ServerCut)
+        matches!(
+            self,
+            Self::DiskFull | Self::PeersCut | Self::ServerCut | Self::LinkSlow | Self::ClockSet
+        )
     }
 
     /// Whether it needs three servers.
     pub(super) fn needs_servers(self) -> bool {
         self == Self::ServerLeaderKilled
+    }
+
+    /// Whether it needs workers whose clocks can be set.
+    pub(super) fn needs_clocks(self) -> bool {
+        self == Self::ClockSet
     }
 
     /// How long a fault of this kind lasts, in milliseconds.
@@ -80,7 +92,7 @@ impl FaultKind {
             Self::SourceStalls => (2_000, 35_000),
             Self::DiskFull => (3_000, 8_000),
             // Shorter and longer than leases.
-            Self::PeersCut | Self::ServerCut => (2_000, 20_000),
+            Self::PeersCut | Self::ServerCut | Self::LinkSlow | Self::ClockSet => (2_000, 20_000),
         }
     }
 }

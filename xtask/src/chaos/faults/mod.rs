@@ -5,10 +5,11 @@ mod strike;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use super::clocks;
 use super::cluster::{BROKER, Cluster};
 use super::lanes::Lanes;
 use super::network::Host;
@@ -19,6 +20,8 @@ use super::source::{Manner, Source};
 const HIT_MAX: Duration = Duration::from_secs(40);
 /// How long a worker that was asked to leave may take: the time that it gives its tasks, and some more.
 const DRAIN_MAX: Duration = Duration::from_secs(75);
+/// How far what a worker tells of its clock may be off: a record is some seconds old.
+const CLOCK_OFF_MAX_US: i64 = 20_000_000;
 /// How long after the broker is back a worker may end because it was away.
 const AWAY_NOTICED_MAX: Duration = Duration::from_secs(30);
 
@@ -60,6 +63,13 @@ enum Target {
     Cut {
         index: usize,
         other: Host,
+    },
+    /// The line of a worker is slow.
+    Slow(usize),
+    /// The wall clock of a worker is off by so many seconds.
+    Clock {
+        index: usize,
+        ahead_s: i64,
     },
 }
 
@@ -177,6 +187,18 @@ impl<'a> Field<'a> {
             Target::Cancelled(job) => self.lanes.cancel_seen(job) == Some(true),
             Target::Submit(before) => self.lanes.submits_killed() > *before,
             Target::Source => self.source.spoiled() > 0,
+            Target::Slow(index) => {
+                let network = self.cluster.network.context("what is slow is there")?;
+                network.lost(*index)? > 0
+            }
+            Target::Clock { index, ahead_s } => {
+                let records = self.cluster.swath.workers()?;
+                let id = &self.cluster.node(*index)?.id;
+                let told = records.iter().find(|record| record.id == *id);
+                told.and_then(|record| record.clock).is_some_and(|told_us| {
+                    (told_us - now_us() - ahead_s * 1_000_000).abs() < CLOCK_OFF_MAX_US
+                })
+            }
             Target::Disk { index, logged, .. } => {
                 let log = &self.cluster.node(*index)?.log;
                 says_full(log, *logged)?
@@ -224,6 +246,17 @@ impl<'a> Field<'a> {
                 self.lanes.no_more_excuse(ongoing.fault.kind);
                 Ok(())
             }
+            Target::Slow(index) => {
+                let network = self.cluster.network.context("what is slow is there")?;
+                network.restore(*index)?;
+                self.cluster.node(*index)?.disturbed = false;
+                Ok(())
+            }
+            Target::Clock { index, .. } => {
+                let node = self.cluster.node(*index)?;
+                node.disturbed = false;
+                clocks::set(&node.clock, 0)
+            }
             Target::Cut { index, other } => {
                 let network = self.cluster.network.context("what was cut is there")?;
                 network.join(Host::Worker(*index), *other)?;
@@ -269,6 +302,11 @@ impl<'a> Field<'a> {
         }
         Ok(())
     }
+}
+
+fn now_us() -> i64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.map_or(0, |now| i64::try_from(now.as_micros()).unwrap_or(i64::MAX))
 }
 
 /// Whether a log tells of a full disk behind a position.

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, ensure};
 
 use super::{Field, IN_PEACE, Target};
+use crate::chaos::clocks;
 use crate::chaos::cluster::{FLIGHT, WorkerRecord};
 use crate::chaos::network::Host;
 use crate::chaos::plan::{FaultKind, PlannedFault};
@@ -37,7 +38,9 @@ impl Field<'_> {
             | Kind::WorkerDrained
             | Kind::DiskFull
             | Kind::PeersCut
-            | Kind::ServerCut => {
+            | Kind::ServerCut
+            | Kind::LinkSlow
+            | Kind::ClockSet => {
                 let Some((index, what)) = self.victim(fault)? else {
                     return Ok(None);
                 };
@@ -131,6 +134,28 @@ impl Field<'_> {
             FaultKind::DiskFull => {
                 let target = self.fill_disk(index)?;
                 (target, format!("free after {seconds:.1} s"))
+            }
+            FaultKind::LinkSlow => {
+                let network = self
+                    .cluster
+                    .network
+                    .context("kinds that need a network are left out without one")?;
+                network.slow(index)?;
+                self.cluster.node(index)?.disturbed = true;
+                (
+                    Target::Slow(index),
+                    format!("its line is slow for {seconds:.1} s"),
+                )
+            }
+            FaultKind::ClockSet => {
+                let ahead_s = clock_offset(fault.pick);
+                let node = self.cluster.node(index)?;
+                clocks::set(&node.clock, ahead_s)?;
+                node.disturbed = true;
+                (
+                    Target::Clock { index, ahead_s },
+                    format!("its clock is set {ahead_s:+} s for {seconds:.1} s"),
+                )
             }
             FaultKind::PeersCut => {
                 let other = Host::Worker((index + 1) % self.cluster.nodes.len());
@@ -263,6 +288,12 @@ fn empty(folder: &Path) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Returns how many seconds a clock is set ahead: one minute to two hours, or as much back.
+fn clock_offset(pick: u64) -> i64 {
+    let size = i64::try_from(60 + pick / 2 % 7_140).unwrap_or(60);
+    if pick.is_multiple_of(2) { size } else { -size }
 }
 
 fn picked<T>(values: &[T], pick: u64) -> Option<&T> {
