@@ -107,6 +107,11 @@ pub(crate) enum Command {
         #[arg(long)]
         watch: bool,
     },
+    /// Replay a job's log and check that it keeps every invariant; of many thousands of tasks that takes long
+    Audit {
+        /// The job
+        job: JobId,
+    },
     /// Remove a job that has ended from the broker
     Forget {
         /// The job

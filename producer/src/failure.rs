@@ -40,7 +40,6 @@ impl CliError {
     }
 
     /// What was asked is right, and could not be done.
-    #[cfg(feature = "tables")]
     pub(crate) fn failed(code: &str, error: &dyn std::error::Error) -> Self {
         Self {
             exit: JOB,

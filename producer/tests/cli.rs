@@ -355,6 +355,8 @@ mod cli {
             (&status["state"], &status["retries"]),
             (&"succeeded".into(), &2.into())
         );
+        let audit = on_nats(&["audit", "again"], 0, &[]);
+        assert!(audit.contains("every invariant holds"), "{audit}");
         on_nats(&["retry", "again", "--json"], 2, &["nothing-to-retry"]);
         on_nats(&["retry", "another"], 2, &["another"]);
         cluster.stop().await;

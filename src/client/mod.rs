@@ -19,8 +19,10 @@ pub use watch::JobProgress;
 
 use crate::broker::{self, Broker, DeadLetter, Queue, Signal};
 use crate::ids::{JobId, LetterId, WorkerId};
+use crate::job::invariants::{self, Violation};
 use crate::job::{Event, JobMachine, JobState, Payload};
 use crate::spec::{JobSpec, Output};
+use crate::time::Timestamp;
 use crate::wire::{self, LogEntry, WorkerState};
 
 /// Says why a client could not do what it was asked.
@@ -82,6 +84,15 @@ pub struct Client {
     broker: Arc<dyn Broker>,
 }
 
+/// What a job's log was found to be.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Audit {
+    /// Events in the log.
+    pub events: usize,
+    /// The first invariant that does not hold.
+    pub violation: Option<Violation>,
+}
+
 /// One line of a table of jobs.
 #[derive(Debug, Clone)]
 pub struct JobSummary {
@@ -110,6 +121,29 @@ impl Client {
     /// When there is no such job, or the broker fails.
     pub async fn status(&self, job: &JobId) -> Result<JobProgress, Error> {
         Ok(JobProgress::of(job, &self.replay(job).await?))
+    }
+
+    /// Replays a job's log and checks every invariant after each event: see [`invariants::check`], also for how long that takes.
+    ///
+    /// # Errors
+    /// When there is no such job, or the broker fails.
+    pub async fn audit(&self, job: &JobId) -> Result<Audit, Error> {
+        let records = self.broker.read_log(job).await?;
+        if records.is_empty() {
+            return Err(Error::NoSuchJob { job: job.clone() });
+        }
+        // One that does not decode is left out, by every reader alike.
+        let decoded = records.iter().filter_map(|record| {
+            Some((record.at, wire::decode::<LogEntry>(&record.payload).ok()?))
+        });
+        let entries: Vec<(Timestamp, LogEntry)> = decoded.collect();
+        let events = entries
+            .iter()
+            .flat_map(|(at, entry)| entry.events.iter().map(|event| (*at, event)));
+        Ok(Audit {
+            events: events.clone().count(),
+            violation: invariants::check(events).err(),
+        })
     }
 
     /// Folds a job's log into its machine.

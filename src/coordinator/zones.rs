@@ -3,7 +3,9 @@
 use crate::job::Failure;
 use crate::plan::Catalog;
 use crate::plan::catalog::ZoneFacts;
-use crate::spec::{JobSpec, TaskOperation};
+use crate::spec::JobSpec;
+#[cfg(feature = "tables")]
+use crate::spec::TaskOperation;
 use crate::tables::Tables;
 
 /// Without the relational engine nothing is known, and the planner says what is missing.

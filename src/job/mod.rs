@@ -13,8 +13,7 @@ pub mod command;
 mod error;
 pub mod event;
 pub mod failure;
-#[cfg(test)]
-mod invariants;
+pub mod invariants;
 pub mod machine;
 mod progress;
 mod shape;

@@ -52,6 +52,19 @@ pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<
     Ok(())
 }
 
+pub(crate) async fn audit(job: &JobId, global: &Global) -> Result<(), CliError> {
+    let found = global.connect().await?.audit(job).await?;
+    if let Some(violation) = found.violation {
+        return Err(CliError::failed("invariant", &violation));
+    }
+    if global.json {
+        output::json(&serde_json::json!({ "job": job, "events": found.events }));
+    } else {
+        println!("{} events, every invariant holds", found.events);
+    }
+    Ok(())
+}
+
 pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
     client.cancel(job).await?;

@@ -26,6 +26,7 @@ pub(crate) async fn run(arguments: Arguments) -> Result<(), CliError> {
         Command::Results { job, output } => {
             results::results(&job, output.as_deref(), &global).await
         }
+        Command::Audit { job } => inspect::audit(&job, &global).await,
         Command::Cancel { job } => inspect::cancel(&job, &global).await,
         Command::Retry { job, watch } => inspect::retry(&job, watch, &global).await,
         Command::Forget { job } => Ok(global.connect().await?.forget(&job).await?),

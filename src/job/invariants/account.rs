@@ -59,7 +59,10 @@ impl Witness {
                 self.options = submission.options.clone();
                 self.submitted_at = Some(at);
             }
-            Event::Planned { .. } if self.shapes.is_empty() && !machine.stages().is_empty() => {
+            Event::Planned { retry, .. }
+                if self.shapes.is_empty() && !machine.stages().is_empty() =>
+            {
+                self.options.retry = self.options.retry.or(*retry);
                 self.shapes = machine.stages().to_vec();
                 self.winners = self
                     .shapes
@@ -247,6 +250,7 @@ impl Witness {
     }
 
     /// Lists the runs whose results stand.
+    #[cfg(test)]
     pub(in crate::job) fn standing_runs(&self) -> Vec<(TaskId, ExecutionId)> {
         let stages = (0..).map(StageId).zip(&self.winners);
         let runs = stages.flat_map(|(stage, winners)| {
@@ -296,7 +300,8 @@ impl Witness {
     /// Which stages may run: all that they read is complete.
     pub(super) fn open(&self) -> Vec<bool> {
         let complete = self.complete();
-        let open = |shape: &StageShape| shape.inputs.iter().all(|input| complete[input.0 as usize]);
+        let stands = |input: &StageId| complete.get(input.0 as usize) == Some(&true);
+        let open = |shape: &StageShape| shape.inputs.iter().all(stands);
         self.shapes.iter().map(open).collect()
     }
 
@@ -307,6 +312,17 @@ impl Witness {
             .map(|(reader, _)| reader)
     }
 
+    /// Tells whether a stage may run.
+    pub(super) fn is_open(&self, stage: StageId) -> bool {
+        self.open().get(stage.0 as usize) == Some(&true)
+    }
+
+    /// Tells whether a stage that needs something more reads this one.
+    pub(super) fn is_needed(&self, number: usize, settled: &[bool]) -> bool {
+        let mut readers = self.readers(number);
+        readers.any(|reader| settled.get(reader) == Some(&false))
+    }
+
     /// Tells whether all that can be done is done: what is left is dead, or waits for what another stage makes.
     pub(super) fn at_rest(&self) -> bool {
         let (settled, open) = (self.settled(), self.open());
@@ -315,22 +331,23 @@ impl Witness {
             let done = |(index, winner): (u32, &Option<_>)| {
                 winner.is_some() || self.dead.contains(&TaskId { stage, index })
             };
-            let number = number as usize;
-            settled[number] || !open[number] || (0..).zip(winners).all(done)
+            let of = |flags: &[bool]| flags.get(number as usize) == Some(&true);
+            of(&settled) || !of(&open) || (0..).zip(winners).all(done)
         })
     }
 
     /// Which stages need nothing more: complete, or made once and read by settled stages only.
     pub(super) fn settled(&self) -> Vec<bool> {
         let mut settled = self.complete();
-        for number in (0..settled.len()).rev() {
-            let made = (0..self.shapes[number].tasks).all(|index| {
-                let stage = StageId(u32::try_from(number).unwrap());
-                self.ever.contains(&TaskId { stage, index })
-            });
+        let stages: Vec<(u32, &StageShape)> = (0..).zip(&self.shapes).collect();
+        for (stage, shape) in stages.into_iter().rev() {
+            let (number, stage) = (stage as usize, StageId(stage));
+            let made = (0..shape.tasks).all(|index| self.ever.contains(&TaskId { stage, index }));
             let read = self.readers(number).next().is_some();
-            let unneeded = read && self.readers(number).all(|reader| settled[reader]);
-            settled[number] = settled[number] || (made && unneeded);
+            let unneeded = read && !self.is_needed(number, &settled);
+            if let Some(settled) = settled.get_mut(number) {
+                *settled |= made && unneeded;
+            }
         }
         settled
     }

@@ -137,7 +137,7 @@ impl Witness {
     fn nothing_dropped_is_needed(&self) -> Result<(), Violation> {
         let settled = self.settled();
         for (number, winners) in self.winners.iter().enumerate() {
-            let needed = self.readers(number).any(|reader| !settled[reader]);
+            let needed = self.is_needed(number, &settled);
             let stands = winners.iter().any(Option::is_some);
             hold("what was dropped is made again", !needed || !stands, || {
                 format!("stage {number} is read and was dropped")
@@ -153,7 +153,7 @@ impl Witness {
         }
         let settled = self.settled();
         for (number, winners) in self.winners.iter().enumerate() {
-            if self.readers(number).all(|reader| settled[reader]) {
+            if !self.is_needed(number, &settled) {
                 continue;
             }
             for (worker, run) in winners.iter().flatten() {
@@ -201,7 +201,7 @@ impl Witness {
             match command {
                 Command::PublishAgain { task, attempt } => {
                     let asked = self.asked.get(task).is_some_and(|(it, _)| it == attempt);
-                    let open = self.open().get(task.stage.0 as usize) == Some(&true);
+                    let open = self.is_open(task.stage);
                     let told = matches!(event, Event::Straggling { .. });
                     let first = self.doubled.insert(*task, *attempt).is_none();
                     hold(
@@ -302,7 +302,7 @@ impl Witness {
             Command::Plan {
                 attempt,
                 not_before,
-            } => Some((attempt.0, u64::try_from(not_before.0 - at.0).unwrap())),
+            } => Some((attempt.0, u64::try_from(not_before.0 - at.0).unwrap_or(0))),
             _ => None,
         });
         let failures = self.plan_failures;
@@ -331,9 +331,11 @@ impl Witness {
     /// The least and the most wait after so many failures, in microseconds.
     fn wait_us(&self, failures: u32, asked_ms: u64) -> (u64, u64) {
         let retry = self.options.retry.unwrap_or_default();
-        let full_us = (retry.base_ms << (failures - 1)).min(retry.max_ms) * 1000;
-        let least = (full_us / 2).max(asked_ms * 1000);
-        (least, full_us.max(asked_ms * 1000))
+        let doubled = 1u64.checked_shl(failures.saturating_sub(1));
+        let full_ms = retry.base_ms.saturating_mul(doubled.unwrap_or(u64::MAX));
+        let full_us = full_ms.min(retry.max_ms).saturating_mul(1000);
+        let asked_us = asked_ms.saturating_mul(1000);
+        ((full_us / 2).max(asked_us), full_us.max(asked_us))
     }
 
     fn a_retry_waits_as_long_as_it_should(
@@ -393,7 +395,7 @@ impl Witness {
             format!("{task} attempt {attempt}")
         })?;
         let stage = task.stage.0 as usize;
-        let open = self.open().get(stage) == Some(&true);
+        let open = self.is_open(task.stage);
         let readers = "readers are published only when all their inputs stand";
         hold(readers, open, || format!("{task} attempt {attempt}"))?;
         if let Some(asked) = self.asked.get(task) {
@@ -424,10 +426,11 @@ impl Witness {
     /// When a task was added, no more than a window is due.
     fn the_window_is_held(&self, at: Timestamp) -> Result<(), Violation> {
         let open = self.open();
+        let is_open = |task: &TaskId| open.get(task.stage.0 as usize) == Some(&true);
         let due = self
             .asked
             .iter()
-            .filter(|(task, (_, not_before))| *not_before <= at && open[task.stage.0 as usize]);
+            .filter(|(task, (_, not_before))| *not_before <= at && is_open(task));
         let due = due.count();
         let last = self.completions.last().copied().unwrap_or(0);
         let within = |second: i64| self.completions.iter().filter(|s| **s == second).count();
@@ -443,10 +446,8 @@ impl Witness {
         machine: &JobMachine,
     ) -> Result<(), Violation> {
         let open = self.open();
-        let ours = self
-            .asked
-            .iter()
-            .filter(|(task, _)| open[task.stage.0 as usize]);
+        let is_open = |task: &TaskId| open.get(task.stage.0 as usize) == Some(&true);
+        let ours = self.asked.iter().filter(|(task, _)| is_open(task));
         let ours: Vec<_> = ours
             .map(|(task, (attempt, moment))| (*task, *attempt, *moment))
             .collect();
@@ -490,9 +491,7 @@ impl Witness {
             .filter_map(again)
             .collect();
         let doubled = self.doubled.iter().map(|(task, attempt)| (*task, *attempt));
-        let ours: Vec<_> = doubled
-            .filter(|(task, _)| open[task.stage.0 as usize])
-            .collect();
+        let ours: Vec<_> = doubled.filter(|(task, _)| is_open(task)).collect();
         hold(
             "what is outstanding was asked and not answered",
             ours == theirs,

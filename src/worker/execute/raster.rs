@@ -8,7 +8,7 @@ use crate::grid::{Block, HaloBlock, RasterProfile, Window};
 use crate::io::raster::read::{EncodedWindow, RasterFile};
 use crate::ops::TaskContext;
 use crate::ops::focal;
-use crate::ops::local::calc::CalcKernel;
+use crate::ops::local::calc::{self, CalcKernel};
 use crate::ops::local::convert;
 use crate::plan::stage::{KernelSpec, RasterStage};
 
@@ -66,6 +66,7 @@ pub(super) fn compute(
     mut blocks: Vec<HaloBlock>,
     cancelled: &AtomicBool,
 ) -> Result<Block, Error> {
+    let go_on = &mut || !cancelled.load(Ordering::Relaxed);
     match kernel {
         KernelSpec::Calc {
             expressions,
@@ -78,7 +79,11 @@ pub(super) fn compute(
             let mut made: Option<Block> = None;
             for expression in expressions {
                 let kernel = CalcKernel::new(expression, names, *scale, *offset)?;
-                let block = kernel.run(&blocks, output.dtype, output.nodata)?;
+                let ran = kernel.run_while(&blocks, output.dtype, output.nodata, go_on);
+                let block = match ran {
+                    Err(calc::Error::Stopped) => return Err(Error::Cancelled),
+                    ran => ran?,
+                };
                 match &mut made {
                     None => made = Some(block),
                     Some(made) => made.bands.extend(block.bands),
@@ -92,7 +97,6 @@ pub(super) fn compute(
             let block = blocks.pop().ok_or(Error::Bug {
                 what: "a neighbourhood of nothing",
             })?;
-            let go_on = &mut || !cancelled.load(Ordering::Relaxed);
             match kernel.run(&block, output.dtype, output.nodata, go_on) {
                 Err(focal::Error::Stopped) => Err(Error::Cancelled),
                 ran => Ok(ran?),

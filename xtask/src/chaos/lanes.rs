@@ -322,6 +322,8 @@ impl Lanes {
                 state => bail!("{state}: {}", status.error),
             }
         };
+        // The log keeps every invariant of the simulation.
+        self.insist(&["audit", id])?;
         ensure!(
             status.charged == 0 || !self.excuses_of(kind, began).is_empty(),
             "{} attempts were charged to tasks",

@@ -58,6 +58,9 @@ impl std::fmt::Display for Place {
 /// Says why an expression cannot be compiled, or a program cannot be run.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum Error {
+    /// Somebody asked to stop.
+    #[error("the computation was stopped")]
+    Stopped,
     /// Nothing is there.
     #[error("the expression is empty; write one such as '(B - A) / (B + A)'")]
     Empty,

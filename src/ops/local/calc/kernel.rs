@@ -76,12 +76,26 @@ impl CalcKernel {
         dtype: DataType,
         nodata: Option<f64>,
     ) -> Result<Block, Error> {
+        self.run_while(blocks, dtype, nodata, &mut || true)
+    }
+
+    /// The same; `go_on` is asked before each few hundred cells.
+    ///
+    /// # Errors
+    /// As [`CalcKernel::run`]; [`Error::Stopped`] when `go_on` says no.
+    pub fn run_while(
+        &self,
+        blocks: &[Block],
+        dtype: DataType,
+        nodata: Option<f64>,
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<Block, Error> {
         let (cols, rows, cells) = shape(blocks)?;
         let sources = self.sources(blocks, cells)?;
         let mut band = Samples::zeros(dtype, cells);
         for_samples!(&mut band, out => {
             let nodata = nodata_like(out, dtype, nodata)?;
-            self.fill(&sources, nodata, out);
+            self.fill(&sources, nodata, out, go_on)?;
         });
         Ok(Block {
             cols,
@@ -119,7 +133,13 @@ impl CalcKernel {
         }
     }
 
-    fn fill<T: Cell>(&self, sources: &[Source<'_>], nodata: T, out: &mut [T]) {
+    fn fill<T: Cell>(
+        &self,
+        sources: &[Source<'_>],
+        nodata: T,
+        out: &mut [T],
+        go_on: &mut dyn FnMut() -> bool,
+    ) -> Result<(), Error> {
         let mut scratch = Scratch::new();
         let mut inputs = vec![Vec::new(); sources.len()];
         for &input in self.inputs_used() {
@@ -128,6 +148,9 @@ impl CalcKernel {
             }
         }
         for (number, out) in out.chunks_mut(CHUNK_CELLS).enumerate() {
+            if !go_on() {
+                return Err(Error::Stopped);
+            }
             let cells = out.len();
             for (source, into) in sources.iter().zip(&mut inputs) {
                 // Empty for a band that is not used.
@@ -143,6 +166,7 @@ impl CalcKernel {
                 Lane::Slice(values) => cell::store(values, nodata, out),
             }
         }
+        Ok(())
     }
 
     /// Turns the cells of a source from `from` on into doubles, NaN where NoData, scaled.

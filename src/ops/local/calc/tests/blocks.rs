@@ -188,6 +188,19 @@ fn what_overflows_float32_is_no_data() {
 }
 
 #[test]
+fn a_computation_stops_when_it_is_told_to() {
+    let block = row(vec![Samples::UInt8(vec![1; 10_000])], None);
+    let mut asked = 0;
+    let mut go_on = || {
+        asked += 1;
+        asked < 4
+    };
+    let stopped = kernel("sin(A)", &["A"]).run_while(&[block], DataType::Float32, None, &mut go_on);
+    assert_eq!(stopped.unwrap_err(), Error::Stopped);
+    assert_eq!(asked, 4);
+}
+
+#[test]
 fn scale_and_offset_come_before_the_expression_and_after_no_data() {
     let kernel = CalcKernel::new("A * 2", &["A"], 0.5, -1.0).unwrap();
     let block = row(vec![Samples::UInt8(vec![10, 0])], Some(0.0));
