@@ -38,19 +38,40 @@ pub fn look(tags: &Tags, image: &Image) -> Look {
 
 fn colours(tags: &Tags, image: &Image) -> Colours {
     let photometric = tags.uint(PHOTOMETRIC).ok().flatten();
-    let two = image.form == Form::Packed(1) && image.samples == 1;
+    // Few bits are read as bytes or words, of which their most would be as good as black.
+    let few_bits = match image.form {
+        Form::Packed(bits) if bits < 16 && image.samples == 1 => Some(bits),
+        _ => None,
+    };
     match photometric {
         Some(2 | 6) if image.samples >= 3 => Colours::Rgb,
         Some(3) if image.samples == 1 => match palette(tags, image) {
             Some(palette) => Colours::Palette(palette),
             None => Colours::Grey,
         },
-        // Bits are read as bytes, of which 1 would be as good as black.
-        Some(0) if two => Colours::Palette(widened(&[WHITE, 0].repeat(3), 256)),
-        _ if two => Colours::Palette(widened(&[0, WHITE].repeat(3), 256)),
-        Some(0) => Colours::GreyInverted,
+        Some(0) => match few_bits {
+            Some(bits) => {
+                Colours::Palette(widened(&white_to_black(bits).repeat(3), entries(image)))
+            }
+            None => Colours::GreyInverted,
+        },
+        _ if few_bits == Some(1) => {
+            Colours::Palette(widened(&[0, WHITE].repeat(3), entries(image)))
+        }
         _ => Colours::Grey,
     }
+}
+
+/// Lists the greys of samples of so many bits, of which 0 is white, in 256 steps as GDAL does.
+fn white_to_black(bits: u32) -> Vec<u16> {
+    let most = (1u32 << bits) - 1;
+    let grey = |sample| u16::try_from(255 * (most - sample) / most).unwrap_or(255) * 257;
+    (0..=most).map(grey).collect()
+}
+
+/// Returns how many entries a palette of the samples has, as they are read.
+fn entries(image: &Image) -> usize {
+    if image.dtype.bytes() == 1 { 256 } else { 65536 }
 }
 
 fn palette(tags: &Tags, image: &Image) -> Option<Vec<u16>> {
@@ -63,12 +84,11 @@ fn palette(tags: &Tags, image: &Image) -> Option<Vec<u16>> {
         Form::Packed(bits) => bits,
         _ => u32::try_from(image.dtype.bytes() * 8).ok()?,
     };
-    let entries = 1usize.checked_shl(bits).filter(|_| bits <= 16)?;
-    if stored.len() != 3 * entries {
+    let stated = 1usize.checked_shl(bits).filter(|_| bits <= 16)?;
+    if stored.len() != 3 * stated {
         return None;
     }
-    let wanted = if image.dtype.bytes() == 1 { 256 } else { 65536 };
-    Some(widened(&stored, wanted))
+    Some(widened(&stored, entries(image)))
 }
 
 /// Brings a palette to `wanted` entries a colour; those that no sample names are black.
@@ -117,6 +137,16 @@ mod tests {
         assert_eq!(without_statistics(only), "");
         assert_eq!(without_statistics(""), "");
         assert_eq!(without_statistics("<Item "), "<Item ");
+    }
+
+    #[test]
+    fn few_bits_go_from_white_to_black() {
+        assert_eq!(white_to_black(1), [WHITE, 0]);
+        // As GDAL 3.6 reads a file of 6 bits.
+        let six = white_to_black(6);
+        assert_eq!((six.len(), six[0], six[63]), (64, WHITE, 0));
+        assert_eq!((six[10] / 257, six[40] / 257, six[60] / 257), (214, 93, 12));
+        assert_eq!(white_to_black(10)[771], 62 * 257);
     }
 
     #[test]
