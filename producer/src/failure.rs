@@ -161,6 +161,7 @@ impl From<client::Error> for CliError {
             client::Error::NothingToRetry { .. } => "nothing-to-retry",
             client::Error::NoResults { .. } => "no-results",
             client::Error::BlobMissing { .. } => "blob-missing",
+            client::Error::Audit => "audit",
             client::Error::ResultType { .. } => "result-type",
         };
         Self::arguments(code, &error)

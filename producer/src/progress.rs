@@ -244,7 +244,7 @@ fn indicatif_colors(on: bool) {
 
 /// Says what is to be done where no live worker serves a queue.
 pub(crate) fn missing_worker(queue: &QueueName, workers: &[WorkerState]) -> Option<String> {
-    if workers.iter().any(|worker| worker.queues.contains(queue)) {
+    if workers.iter().any(|worker| worker.serves(queue)) {
         return None;
     }
     Some(if queue.is_default() && workers.is_empty() {

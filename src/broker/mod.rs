@@ -77,6 +77,16 @@ pub enum Lane {
 /// One of so many pulls begins with [`Lane::Rest`].
 const REST_TURN: usize = 4;
 
+/// Returns with which lane a turn begins, and with which of so many queues: over time with each as often, in either lane.
+const fn turn_begins(turn: usize, queues: usize) -> (Lane, usize) {
+    let (rests, queues) = (turn / REST_TURN, if queues == 0 { 1 } else { queues });
+    if turn % REST_TURN == REST_TURN - 1 {
+        (Lane::Rest, rests % queues)
+    } else {
+        (Lane::First, (turn - rests) % queues)
+    }
+}
+
 /// A message for a queue.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
@@ -246,8 +256,8 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
     /// Puts messages on a queue, durably, in order, pipelined; returns when all are recorded.
     async fn publish(&self, queue: Queue, messages: Vec<Message>) -> Result<(), Error>;
 
-    /// Leases up to `max` messages of the queues of these names, the most urgent first, within a priority by [`Lane`], and then the
-    /// queues in turn; waits up to `wait` for the first one and returns as soon as there is one. An empty vector means that none came.
+    /// Leases up to `max` messages of the queues of these names: of the queues in turn, of each the most urgent first, within a priority
+    /// by [`Lane`]. Waits up to `wait` for the first one and returns as soon as there is one. An empty vector means that none came.
     /// A pull that is dropped gives back what comes to it.
     async fn pull(
         &self,
@@ -259,6 +269,9 @@ pub trait Broker: Send + Sync + std::fmt::Debug {
 
     /// Returns how long a lease of a queue lasts when it is not extended.
     fn lease_duration(&self, queue: Queue) -> Duration;
+
+    /// Prepares for pulls of queues of these names, so that what hinders them is known before.
+    async fn serve(&self, names: &[QueueName]) -> Result<(), Error>;
 
     /// Extends a lease by [`Self::lease_duration`] from now. Extending an expired or settled lease is
     /// not an error: nobody can know.
@@ -376,4 +389,21 @@ pub enum Error {
     /// The broker has shut down.
     #[error("the broker is closed")]
     Closed,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_queue_begins_a_turn_as_often_in_either_lane() {
+        for queues in 1..=16 {
+            let mut begun = vec![[0; 2]; queues];
+            for turn in 0..queues * REST_TURN {
+                let (lane, queue) = turn_begins(turn, queues);
+                begun[queue][usize::from(lane == Lane::Rest)] += 1;
+            }
+            assert_eq!(begun, vec![[3, 1]; queues]);
+        }
+    }
 }

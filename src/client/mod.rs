@@ -17,8 +17,8 @@ pub use submit::SubmitOptions;
 use submit::job_message;
 pub use watch::JobProgress;
 
-use crate::broker::{self, Broker, DeadLetter, Queue, Signal};
-use crate::ids::{JobId, LetterId, WorkerId};
+use crate::broker::{self, Broker, DeadLetter, LogRecord, Queue, Signal};
+use crate::ids::{JobId, LetterId, QueueName, WorkerId};
 use crate::job::invariants::{self, Violation};
 use crate::job::{Event, JobMachine, JobState, Payload};
 use crate::spec::{JobSpec, Output};
@@ -62,6 +62,9 @@ pub enum Error {
         /// What it is doing.
         state: String,
     },
+    /// The audit of a log came to no end; that is a fault of Swath.
+    #[error("the log could not be audited")]
+    Audit,
     /// A blob that the log names is not there.
     #[error("result '{name}' is missing on the broker")]
     BlobMissing {
@@ -89,6 +92,8 @@ pub struct Client {
 pub struct Audit {
     /// Events in the log.
     pub events: usize,
+    /// Records that this build cannot read, and leaves out as every reader of its version does.
+    pub left_out: usize,
     /// The first invariant that does not hold.
     pub violation: Option<Violation>,
 }
@@ -132,18 +137,22 @@ impl Client {
         if records.is_empty() {
             return Err(Error::NoSuchJob { job: job.clone() });
         }
-        // One that does not decode is left out, by every reader alike.
-        let decoded = records.iter().filter_map(|record| {
-            Some((record.at, wire::decode::<LogEntry>(&record.payload).ok()?))
+        let audited = tokio::task::spawn_blocking(move || {
+            let decode = |record: &LogRecord| {
+                let entry: LogEntry = wire::decode(&record.payload).ok()?;
+                Some((record.at, entry.events))
+            };
+            let entries: Vec<(Timestamp, Vec<Event>)> = records.iter().filter_map(decode).collect();
+            let events = entries
+                .iter()
+                .flat_map(|(at, events)| events.iter().map(|event| (*at, event)));
+            Audit {
+                events: events.clone().count(),
+                left_out: records.len() - entries.len(),
+                violation: invariants::check(events).err(),
+            }
         });
-        let entries: Vec<(Timestamp, LogEntry)> = decoded.collect();
-        let events = entries
-            .iter()
-            .flat_map(|(at, entry)| entry.events.iter().map(|event| (*at, event)));
-        Ok(Audit {
-            events: events.clone().count(),
-            violation: invariants::check(events).err(),
-        })
+        audited.await.map_err(|_| Error::Audit)
     }
 
     /// Folds a job's log into its machine.
@@ -203,12 +212,22 @@ impl Client {
         };
         let payload = wire::encode(&entry)?;
         self.broker.append(job, None, payload).await?;
-        if let Some(submission) = machine.submission()
-            && machine.waits_until().is_some()
-        {
-            // Nobody looks after it before it begins.
+        let Some(submission) = machine.submission() else {
+            return Ok(());
+        };
+        let queue = &submission.options.queue;
+        let served = match self.workers().await {
+            Ok(workers) => workers.iter().any(|worker| worker.serves(queue)),
+            // What was asked is recorded; a courtesy must not fail it.
+            Err(_) => true,
+        };
+        // Nobody looks after it before it begins, nor where nobody serves its queue: whoever serves the default one ends it.
+        if !served || machine.waits_until().is_some() {
             let mut message = job_message(job, machine.seed(), &submission.options)?;
             message.id.push_str(".cancel");
+            if !served {
+                message.queue = QueueName::default();
+            }
             self.broker.publish(Queue::Jobs, vec![message]).await?;
         }
         Ok(())

@@ -10,7 +10,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{error, info, warn};
 
 use super::metrics;
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::coordinator::{CoordinatorService, Driven};
 use crate::exchange::{self, PartitionStore, StoreConfig};
 use crate::exchange::{FetchConfig, FlightConfig, FlightExchange, FlightServer};
@@ -41,6 +41,9 @@ pub enum Error {
         /// What the system said.
         source: std::io::Error,
     },
+    /// The broker does not let it serve its queues.
+    #[error(transparent)]
+    Broker(#[from] broker::Error),
     /// The CPU pool cannot be started.
     #[error("the CPU pool cannot be started")]
     CpuPool(#[from] rayon::ThreadPoolBuildError),
@@ -132,7 +135,7 @@ impl Worker {
     /// - `stop`: gives everything back at once.
     ///
     /// # Errors
-    /// When the CPU pool cannot be started.
+    /// When the broker does not let it serve its queues, or the CPU pool cannot be started.
     pub async fn run(self, drain: CancellationToken, stop: CancellationToken) -> Result<(), Error> {
         let Self {
             config,
@@ -141,6 +144,7 @@ impl Worker {
             listeners,
         } = self;
         let (broker, store) = (Arc::clone(&ports.broker), Arc::clone(&ports.store));
+        broker.serve(&config.queues).await?;
         let driven = Driven::default();
         let coordinates = driven.clone();
         let service = CoordinatorService {

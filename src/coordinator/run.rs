@@ -97,7 +97,8 @@ impl CoordinatorService {
         let tracker = TaskTracker::new();
         let places = Arc::new(Semaphore::new(JOBS_AT_ONCE));
         let (live_sender, live_workers) = watch::channel(LiveWorkers::default());
-        // Jobs are given back once no pull of this process waits any more, or that would get them.
+        // Jobs are given back once the pull of this process has been dropped, or that would get them: what takes it back is sent
+        // before what gives them back.
         let give_back = CancellationToken::new();
         tracker.spawn(live::follow(
             Arc::clone(&self.broker),

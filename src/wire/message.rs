@@ -179,6 +179,14 @@ pub struct WorkerState {
     pub disk: Option<StoreDisk>,
 }
 
+impl WorkerState {
+    /// Tells whether it takes jobs and tasks of a queue.
+    #[must_use]
+    pub fn serves(&self, queue: &QueueName) -> bool {
+        !self.draining && self.queues.contains(queue)
+    }
+}
+
 /// The disk of a worker's store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoreDisk {

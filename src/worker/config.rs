@@ -40,8 +40,9 @@ pub struct WorkerConfig {
     pub coordinate: bool,
 }
 
-/// Queues that one worker serves at most: it asks each of them in turn.
-const QUEUES_MAX: usize = 16;
+/// Queues that one worker serves at most. It waits at all of them, and gives back what comes from several at once: so few that a
+/// message is not given back as often as makes it count as poison.
+const QUEUES_MAX: usize = 5;
 
 /// What is assumed when neither cgroup nor machine tells.
 const MEMORY_BYTES_UNKNOWN: u64 = 2 << 30;
@@ -124,6 +125,12 @@ pub enum ConfigError {
         /// How many it was given.
         queues: usize,
     },
+    /// It would be asked, and its slots counted, twice.
+    #[error("the queue '{name}' is named twice")]
+    QueueTwice {
+        /// Its name.
+        name: QueueName,
+    },
     /// The record would lapse between two heartbeats.
     #[error("heartbeat {heartbeat:?} must be under half of its time to live {ttl:?}")]
     Heartbeat {
@@ -174,6 +181,12 @@ impl WorkerConfig {
         let queues = self.queues.len();
         if queues == 0 || queues > QUEUES_MAX {
             return Err(ConfigError::Queues { queues });
+        }
+        if let Some((_, name)) = (0..)
+            .zip(&self.queues)
+            .find(|(n, it)| self.queues.iter().take(*n).any(|other| other == *it))
+        {
+            return Err(ConfigError::QueueTwice { name: name.clone() });
         }
         if self.heartbeat * 2 > self.heartbeat_ttl {
             return Err(ConfigError::Heartbeat {

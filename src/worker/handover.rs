@@ -97,7 +97,7 @@ impl Shared {
         tokio::time::sleep(LINGER).await;
     }
 
-    /// Lists the workers that can take something over.
+    /// Lists the workers that can take something over: those that serve a queue of this one, or any where there are none.
     async fn peers(&self) -> Vec<WorkerId> {
         let records = match self.service.ports.broker.workers().await {
             Ok(records) => records,
@@ -110,7 +110,14 @@ impl Shared {
         let states = records.iter().filter_map(|record| state(&record.payload));
         let fit =
             |it: &WorkerState| it.id != self.service.me.id && !it.draining && !it.flight.is_empty();
-        states.filter(fit).map(|state| state.id).collect()
+        let fit: Vec<WorkerState> = states.filter(fit).collect();
+        let queues = &self.service.config.queues;
+        let shares = |it: &&WorkerState| it.queues.iter().any(|queue| queues.contains(queue));
+        let alike: Vec<WorkerId> = fit.iter().filter(shares).map(|it| it.id.clone()).collect();
+        if alike.is_empty() {
+            return fit.into_iter().map(|state| state.id).collect();
+        }
+        alike
     }
 
     /// Takes over what a worker that leaves holds, and says so.

@@ -9,7 +9,7 @@ use swath::broker::{Broker, EmbeddedBroker, EmbeddedConfig, NatsBroker, NatsConf
 use swath::client::SubmitOptions;
 use swath::cluster::{LocalCluster, LocalOptions};
 use swath::ids::{JobId, QueueName, WorkerId};
-use swath::job::Event;
+use swath::job::{Event, Outcome};
 use swath::testing::nats_server::NatsServer;
 use swath::wire::{self, LogEntry};
 use swath::{Client, WorkerConfig};
@@ -96,6 +96,12 @@ async fn check(broker: Arc<dyn Broker>) {
             (name(of), name(of), slots.clone())
         );
     }
+
+    // Nobody serves the queue of this one; it can be cancelled all the same.
+    let mistyped = submit(&client, "gpuu", 3).await;
+    client.cancel(&mistyped).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, client.wait(&mistyped)).await;
+    assert_eq!(ended.unwrap().unwrap().outcome, Some(Outcome::Cancelled));
 
     // A worker of both queues goes on with either when the others have left.
     let both = worker(&broker, &["gpu", "default"]).await;

@@ -11,7 +11,7 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Parser;
 use swath::broker::{self, Broker, NatsBroker, NatsConfig};
-use swath::cluster::{Worker, WorkerListeners};
+use swath::cluster::{self, Worker, WorkerListeners};
 use swath::ids::QueueName;
 use swath::job::failure::chain;
 use swath::ops::Registry;
@@ -181,7 +181,10 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         }
     };
     tokio::select! {
-        ran = worker.run(drain, stop) => Ok(ran?),
+        ran = worker.run(drain, stop) => match ran {
+            Err(cluster::Error::Broker(error)) => Err(error.into()),
+            ran => Ok(ran?),
+        },
         () = told => Ok(()),
     }
 }
@@ -192,21 +195,10 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}; choose another port"))
 }
 
-/// Leaves out what was named twice.
-fn queues(named: &[QueueName]) -> Vec<QueueName> {
-    let mut queues: Vec<QueueName> = Vec::new();
-    for name in named {
-        if !queues.contains(name) {
-            queues.push(name.clone());
-        }
-    }
-    queues
-}
-
 fn config(arguments: &Arguments) -> WorkerConfig {
     let mut config = WorkerConfig {
         id: arguments.id.clone(),
-        queues: queues(&arguments.queue),
+        queues: arguments.queue.clone(),
         drain_timeout: arguments.drain_timeout,
         coordinate: !arguments.no_coordinate,
         partition_age: arguments.keep_partitions,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use swath::Client;
+use swath::client::Audit;
 use swath::ids::{JobId, WorkerId};
 
 use crate::arguments::Global;
@@ -54,15 +55,25 @@ pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<
 
 pub(crate) async fn audit(job: &JobId, global: &Global) -> Result<(), CliError> {
     let found = global.connect().await?.audit(job).await?;
-    if let Some(violation) = found.violation {
-        return Err(CliError::failed("invariant", &violation));
-    }
+    let (events, left_out) = (found.events, found.left_out);
+    verdict(&found)?;
     if global.json {
-        output::json(&serde_json::json!({ "job": job, "events": found.events }));
+        output::json(&serde_json::json!({ "job": job, "events": events, "left_out": left_out }));
+    } else if left_out > 0 {
+        println!(
+            "{events} events keep the invariants; {left_out} records are not for this version"
+        );
     } else {
-        println!("{} events, every invariant holds", found.events);
+        println!("{events} events keep the invariants");
     }
     Ok(())
+}
+
+fn verdict(found: &Audit) -> Result<(), CliError> {
+    match &found.violation {
+        Some(violation) => Err(CliError::failed("invariant", violation)),
+        None => Ok(()),
+    }
 }
 
 pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError> {
@@ -131,4 +142,28 @@ pub(crate) async fn drain(worker: &WorkerId, wait: bool, global: &Global) -> Res
         tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use swath::job::invariants::Violation;
+
+    use super::*;
+
+    #[test]
+    fn a_log_that_breaks_an_invariant_is_a_failure_that_names_it() {
+        let mut found = Audit {
+            events: 2,
+            left_out: 0,
+            violation: None,
+        };
+        assert!(verdict(&found).is_ok());
+        found.violation = Some(Violation {
+            invariant: "twice is once",
+            detail: "it was not".to_owned(),
+        });
+        let error = verdict(&found).unwrap_err();
+        assert_eq!(error.exit, 1);
+        assert!(format!("{error:?}").contains("'twice is once' does not hold: it was not"));
+    }
 }

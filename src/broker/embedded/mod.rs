@@ -142,6 +142,10 @@ impl Broker for EmbeddedBroker {
         }
     }
 
+    async fn serve(&self, _: &[QueueName]) -> Result<(), Error> {
+        Ok(())
+    }
+
     async fn extend(&self, lease: &Lease) -> Result<(), Error> {
         let (queue, key) = self.queue_of(lease)?;
         queue.extend(key);

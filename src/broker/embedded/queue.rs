@@ -13,7 +13,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::memory_of_ids::RecentIds;
 use super::{EmbeddedConfig, lock};
-use crate::broker::{Delivery, Error, Lane, Lease, Message, REST_TURN};
+use crate::broker::{Delivery, Error, Lane, Lease, Message, turn_begins};
 use crate::ids::QueueName;
 use crate::spec::Priority;
 
@@ -197,20 +197,16 @@ impl LeasedQueue {
     }
 
     fn next_key(&mut self, names: &[QueueName]) -> Option<u64> {
-        let lanes = if self.turn % REST_TURN == REST_TURN - 1 {
-            [1, 0]
-        } else {
-            [0, 1]
-        };
-        let (later, sooner) = names.split_at(self.turn.checked_rem(names.len())?);
-        let places = (0..3).flat_map(|priority| lanes.map(|lane| (priority, lane)));
-        for (priority, lane) in places {
-            for name in sooner.iter().chain(later) {
-                let keys = self.lanes.get_mut(name);
-                let keys = keys.and_then(|lanes| lanes.get_mut(priority)?.get_mut(lane));
-                if let Some(key) = keys.and_then(Keys::pop) {
-                    return Some(key);
-                }
+        let (lane, begins) = turn_begins(self.turn, names.len());
+        let (later, sooner) = names.split_at_checked(begins)?;
+        for name in sooner.iter().chain(later) {
+            let priorities = self.lanes.get_mut(name).into_iter().flatten();
+            let mut lanes = priorities.flat_map(|[first, rest]| match lane {
+                Lane::First => [first, rest],
+                Lane::Rest => [rest, first],
+            });
+            if let Some(key) = lanes.find_map(Keys::pop) {
+                return Some(key);
             }
         }
         None

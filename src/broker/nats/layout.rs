@@ -265,17 +265,17 @@ pub(super) fn lanes(queue: Queue) -> Vec<(Priority, Lane)> {
 }
 
 /// Returns what a lane of a priority is called in consumers and subjects, one token: `normal` or `low-rest` of the default queue,
-/// `normal@gpu` of another one.
+/// `normal=gpu` of another one.
 pub(super) fn consumer_name(name: &QueueName, priority: Priority, lane: Lane) -> String {
     let rest = match lane {
         Lane::First => "",
         Lane::Rest => "-rest",
     };
-    let (at, name) = match name.is_default() {
+    let (of, name) = match name.is_default() {
         true => ("", ""),
-        false => ("@", name.as_str()),
+        false => ("=", name.as_str()),
     };
-    format!("{}{rest}{at}{name}", priority.name())
+    format!("{}{rest}{of}{name}", priority.name())
 }
 
 #[derive(Deserialize)]

@@ -109,10 +109,7 @@ impl NatsBroker {
         if let Some(pullers) = known(&key) {
             return Ok(pullers);
         }
-        for name in names.iter().filter(|name| !name.is_default()) {
-            let (link, config) = (&self.link, &self.config);
-            self.layout.ensure_queue(link, config, queue, name).await?;
-        }
+        self.ensure(queue, names).await?;
         let lease = self.lease_duration(queue);
         let made = Pullers::new(&self.link, &self.layout, (queue, names), lease);
         let pullers = self.pullers.lock();
@@ -120,6 +117,15 @@ impl NatsBroker {
         Ok(Arc::clone(
             pullers.entry(key).or_insert_with(|| Arc::new(made)),
         ))
+    }
+
+    /// Makes and checks the consumers of queues; those of the default queue are, since the connection.
+    async fn ensure(&self, queue: Queue, names: &[QueueName]) -> Result<(), Error> {
+        for name in names.iter().filter(|name| !name.is_default()) {
+            let (link, config) = (&self.link, &self.config);
+            self.layout.ensure_queue(link, config, queue, name).await?;
+        }
+        Ok(())
     }
 
     async fn confirm(&self, lease: &Lease, action: &'static str, how: String) -> Result<(), Error> {
@@ -201,6 +207,11 @@ impl Broker for NatsBroker {
         wait: Duration,
     ) -> Result<Vec<Delivery>, Error> {
         self.pullers(queue, names).await?.pull(max, wait).await
+    }
+
+    async fn serve(&self, names: &[QueueName]) -> Result<(), Error> {
+        self.ensure(Queue::Jobs, names).await?;
+        self.ensure(Queue::Tasks, names).await
     }
 
     fn lease_duration(&self, queue: Queue) -> Duration {

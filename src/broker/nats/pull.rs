@@ -17,7 +17,7 @@ use super::ID_HEADER;
 use super::delivery::Facts;
 use super::layout::{Layout, consumer_name, lanes};
 use super::link::Link;
-use crate::broker::{Delivery, Error, Lane, Lease, Queue, REST_TURN};
+use crate::broker::{Delivery, Error, Lane, Lease, Queue, turn_begins};
 use crate::ids::QueueName;
 use crate::spec::Priority;
 
@@ -88,20 +88,14 @@ impl Pullers {
         }
     }
 
-    /// Lists the consumers in the order of a turn: one of a few begins with the second lanes, and the queues take turns.
+    /// Lists the consumers in the order of a turn: queue after queue, of each the most urgent first.
     fn in_order(&self, turn: usize) -> Vec<usize> {
-        let first = if turn % REST_TURN == REST_TURN - 1 {
-            Lane::Rest
-        } else {
-            Lane::First
-        };
-        // Of any number of queues each begins as often with the second lanes.
-        let turn = turn + turn / REST_TURN;
+        let (first, begins) = turn_begins(turn, self.queues);
         let mut order: Vec<_> = (0..)
             .zip(&self.consumers)
             .map(|(index, it)| {
-                let later = (it.queue + turn) % self.queues;
-                ((it.priority, it.lane != first, later), index)
+                let later = (it.queue + self.queues - begins) % self.queues;
+                ((later, it.priority, it.lane != first), index)
             })
             .collect();
         order.sort_unstable();
@@ -219,13 +213,13 @@ impl Puller {
         max: usize,
         deadline: Instant,
     ) -> Result<Vec<Delivery>, Error> {
-        let mut answered = false;
+        let (mut answered, mut all) = (false, true);
         loop {
             let now = Instant::now();
             let tried = if self.found.is_empty() && answered && now < deadline {
                 self.wait(home, deadline).await
             } else if self.found.is_empty() {
-                self.ask(home, max).await
+                self.ask(home, max, all).await
             } else {
                 Ok(())
             };
@@ -239,11 +233,11 @@ impl Puller {
             match tried {
                 // The requests that waited ended by themselves; or there was nothing at all.
                 Ok(()) if late => return Ok(Vec::new()),
-                // After a wait the second lanes are looked at again, if there are any.
-                Ok(()) => answered = !(answered && home.has_rest()),
+                // After a wait, which was at the first lanes, the second ones are looked at again, if there are any.
+                Ok(()) => (answered, all) = (!(answered && home.has_rest()), false),
                 Err(lost) => {
                     self.subscriber = None;
-                    answered = false;
+                    (answered, all) = (false, true);
                     if late {
                         return Err(Link::failed(ACTION, lost));
                     }
@@ -254,46 +248,52 @@ impl Puller {
         }
     }
 
-    /// Asks for what is there: first one consumer of each priority up to the most urgent one that had something last time; then,
-    /// while there is nothing, the others one by one. What several consumers gave too much is given back, and that counts as a
-    /// delivery: so never two of one priority at once.
-    async fn ask(&mut self, home: &Pullers, max: usize) -> Result<(), Lost> {
+    /// Asks for what is there, queue after queue until something is found: for `all` of it, or only for what lies in second lanes.
+    async fn ask(&mut self, home: &Pullers, max: usize, all: bool) -> Result<(), Lost> {
+        let body = serde_json::json!({ "batch": max, "no_wait": true }).to_string();
         let order = home.in_order(self.turn);
+        let queue = |index: &usize| home.consumers.get(*index).map(|it| it.queue);
+        for of_one in order.chunk_by(|a, b| queue(a) == queue(b)) {
+            for group in self.groups(home, of_one, all) {
+                for consumer in group {
+                    self.request(home, consumer, max, &body).await?;
+                }
+                let until = Instant::now() + ANSWER_MAX;
+                while !self.open.is_empty() {
+                    self.receive(until).await?;
+                }
+                if !self.found.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Says which consumers of a queue are asked together, of those in the order of a turn: first one lane of each priority up to the
+    /// most urgent one that had something last time; then the others one by one. What several consumers gave too much is given
+    /// back, and that counts as a delivery: so never two lanes of one priority at once.
+    fn groups(&self, home: &Pullers, order: &[usize], all: bool) -> Vec<Vec<usize>> {
         let of = |index: &usize| home.consumers.get(*index);
+        if !all {
+            let rest = order.iter().copied();
+            let rest = rest.filter(|index| of(index).is_some_and(|it| it.lane == Lane::Rest));
+            return rest.map(|index| vec![index]).collect();
+        }
         let begins = order.first().and_then(of).map(|it| it.lane);
         let empty = |index: &usize| self.known_empty.get(*index) == Some(&true);
         let likely = order.iter().find(|index| !empty(index)).and_then(of);
         let likely = likely.map_or(Priority::Low, |it| it.priority);
-        let first_of = |priority: Priority| {
-            let lane = order.iter().filter(|index| {
-                of(index).is_some_and(|it| it.priority == priority && Some(it.lane) == begins)
-            });
-            let any = lane.clone().next();
-            lane.clone().find(|index| !empty(index)).or(any).copied()
+        let together = |index: &usize| {
+            of(index).is_some_and(|it| it.priority <= likely && Some(it.lane) == begins)
         };
-        let urgent = Priority::ALL.into_iter().filter(|it| *it <= likely);
-        let together: Vec<usize> = urgent.filter_map(first_of).collect();
-        let mut others = order.clone();
-        others.retain(|index| !together.contains(index));
+        let (together, mut others): (Vec<_>, Vec<_>) = order.iter().copied().partition(together);
         others.sort_by_key(|index| {
             let later = of(index).is_none_or(|it| it.priority > likely);
             (later, empty(index))
         });
-        let groups = std::iter::once(together).chain(others.into_iter().map(|index| vec![index]));
-        let body = serde_json::json!({ "batch": max, "no_wait": true }).to_string();
-        for group in groups {
-            for consumer in group {
-                self.request(home, consumer, max, &body).await?;
-            }
-            let until = Instant::now() + ANSWER_MAX;
-            while !self.open.is_empty() {
-                self.receive(until).await?;
-            }
-            if !self.found.is_empty() {
-                break;
-            }
-        }
-        Ok(())
+        let others = others.into_iter().map(|index| vec![index]);
+        std::iter::once(together).chain(others).collect()
     }
 
     /// Leaves a request for one message at every first lane, until a message comes or all have ended.
@@ -343,6 +343,7 @@ impl Puller {
             let inbox = format!("{}.*", self.inbox);
             let subscriber = client.subscribe(inbox).await.map_err(|_| Lost::Closed)?;
             self.subscriber = Some(subscriber);
+            self.looked = Instant::now();
         }
         self.next_token += 1;
         let token = self.next_token;

@@ -322,8 +322,10 @@ impl Lanes {
                 state => bail!("{state}: {}", status.error),
             }
         };
-        // The log keeps every invariant of the simulation.
-        self.insist(&["audit", id])?;
+        // The log keeps every invariant of the simulation, and every record of it can be read.
+        let audit: Value = serde_json::from_str(&self.insist(&["audit", id, "--json"])?)?;
+        let read = audit["events"].as_u64() > Some(0) && audit["left_out"] == 0;
+        ensure!(read, "its log cannot be read whole: {audit}");
         ensure!(
             status.charged == 0 || !self.excuses_of(kind, began).is_empty(),
             "{} attempts were charged to tasks",

@@ -42,11 +42,7 @@ pub(super) fn coordination(
     let named = named.collect::<Vec<_>>().join(", ");
     let found = format!("{} wait without a coordinator: {named}", alone.len());
     let check = Check::new("jobs", Verdict::Problem, found);
-    let served = |job: &&&JobSummary| {
-        workers
-            .iter()
-            .any(|it| it.queues.contains(&job.progress.queue))
-    };
+    let served = |job: &&&JobSummary| workers.iter().any(|it| it.serves(&job.progress.queue));
     match alone.iter().find(|job| !served(job)) {
         Some(job) => check.advise(format!(
             "start a worker with --queue {}; no live one serves it",

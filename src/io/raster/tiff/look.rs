@@ -40,7 +40,7 @@ fn colours(tags: &Tags, image: &Image) -> Colours {
     let photometric = tags.uint(PHOTOMETRIC).ok().flatten();
     // Few bits are read as bytes or words, of which their most would be as good as black.
     let few_bits = match image.form {
-        Form::Packed(bits) if bits < 16 && image.samples == 1 => Some(bits),
+        Form::Packed(bits @ 1..16) if image.samples == 1 => Some(bits),
         _ => None,
     };
     match photometric {
