@@ -35,7 +35,7 @@ use faults::Field;
 use journal::Journal;
 use lanes::Lanes;
 use network::{HUB, Network};
-use plan::{FaultKind, FaultPlan};
+use plan::{FaultKind, FaultPlan, Need};
 use source::Source;
 
 #[derive(Debug, Args)]
@@ -107,7 +107,12 @@ pub(crate) fn run(options: &Options) -> Result<ExitCode> {
     let settable = clocks.is_some();
     on_cluster(&options.setting, clocks, |run| {
         let isolated = run.cluster.network.is_some();
-        let kinds = kinds(&options.only, (isolated, settable), options.setting.nats);
+        let slows = run.cluster.network.is_some_and(Network::can_slow);
+        let has = |need| match need {
+            Need::Clocks => settable,
+            Need::SlowLines => slows,
+        };
+        let kinds = kinds(&options.only, isolated, has, options.setting.nats);
         let plan = FaultPlan::new(options.setting.seed, &kinds);
         run.with_jobs(|field, journal| storm::run(field, &plan, until, journal))
             .map(|faults| storm::report(&faults))
@@ -220,32 +225,33 @@ impl<'a> Run<'a> {
 }
 
 /// Returns the kinds of faults that are wanted and can be made here, and says which cannot.
-fn kinds(only: &[FaultKind], (isolated, clocks): (bool, bool), servers: usize) -> Vec<FaultKind> {
+fn kinds(
+    only: &[FaultKind],
+    isolated: bool,
+    has: impl Fn(Need) -> bool,
+    servers: usize,
+) -> Vec<FaultKind> {
     let all = FaultKind::value_variants().iter().copied();
     let all = all.filter(|kind| servers > 1 || !kind.needs_servers());
     let wanted = all.filter(|kind| only.is_empty() || only.contains(kind));
-    let (wanted, no_clocks): (Vec<_>, Vec<_>) =
-        wanted.partition(|kind| clocks || !kind.needs_clocks());
-    let (kinds, left_out): (Vec<_>, Vec<_>) = wanted
-        .into_iter()
-        .partition(|kind| isolated || !kind.needs_isolation());
-    if !no_clocks.is_empty() {
-        let names: Vec<String> = no_clocks.into_iter().map(FaultKind::name).collect();
-        println!(
-            "LEFT OUT, for they need Debian's libfaketime: {}",
-            names.join(", ")
-        );
-    }
     if !isolated {
         println!(
             "no namespaces here (they take unshare and ip, and root or namespaces for users): processes may stay if this one is killed"
         );
     }
-    if !left_out.is_empty() {
-        let names: Vec<String> = left_out.into_iter().map(FaultKind::name).collect();
-        println!("LEFT OUT, for they need namespaces: {}", names.join(", "));
-    }
-    kinds
+    wanted
+        .filter(|kind| {
+            let missing = match kind.needs() {
+                _ if !isolated && kind.needs_isolation() => Some("namespaces"),
+                Some(need) if !has(need) => Some(need.what()),
+                _ => None,
+            };
+            if let Some(missing) = missing {
+                println!("LEFT OUT, for it needs {missing}: {}", kind.name());
+            }
+            missing.is_none()
+        })
+        .collect()
 }
 
 /// Writes what became of the jobs and what is left; true when all is well.

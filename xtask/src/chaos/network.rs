@@ -145,6 +145,14 @@ impl Network {
         other.finds(one)
     }
 
+    /// Whether the kernel can make a line slow.
+    pub(super) fn can_slow(self) -> bool {
+        let line = ["dev", "lo", "root"];
+        let add = [&["qdisc", "add"], &line[..], &["tbf"], &SLOW[..]].concat();
+        let del = [&["qdisc", "del"], &line[..]].concat();
+        Host::Hub.tc(&add).and_then(|_| Host::Hub.tc(&del)).is_ok()
+    }
+
     /// Makes the line of a worker slow, both ways: what does not fit waits, up to a quarter of a second, and is lost beyond that.
     pub(super) fn slow(self, index: usize) -> Result<()> {
         for (host, device) in ends(index) {

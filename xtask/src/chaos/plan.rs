@@ -49,6 +49,24 @@ pub(super) enum FaultKind {
     ClockSet,
 }
 
+/// What not every machine has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Need {
+    /// Workers whose clocks can be set.
+    Clocks,
+    /// Lines that can be made slow.
+    SlowLines,
+}
+
+impl Need {
+    pub(super) fn what(self) -> &'static str {
+        match self {
+            Self::Clocks => "Debian's libfaketime",
+            Self::SlowLines => "tc, and a kernel with its token bucket (sch_tbf)",
+        }
+    }
+}
+
 impl FaultKind {
     pub(super) fn name(self) -> String {
         self.to_possible_value()
@@ -69,9 +87,13 @@ impl FaultKind {
         self == Self::ServerLeaderKilled
     }
 
-    /// Whether it needs workers whose clocks can be set.
-    pub(super) fn needs_clocks(self) -> bool {
-        self == Self::ClockSet
+    /// What it needs beside that, if anything.
+    pub(super) fn needs(self) -> Option<Need> {
+        match self {
+            Self::ClockSet => Some(Need::Clocks),
+            Self::LinkSlow => Some(Need::SlowLines),
+            _ => None,
+        }
     }
 
     /// How long a fault of this kind lasts, in milliseconds.
