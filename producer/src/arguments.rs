@@ -107,7 +107,7 @@ pub(crate) enum Command {
         #[arg(long)]
         watch: bool,
     },
-    /// Replay a job's log and check that it keeps every invariant; of many thousands of tasks that takes long
+    /// Replay a job's log and check that it keeps the invariants of the job machine; of many thousands of tasks that takes long
     Audit {
         /// The job
         job: JobId,

@@ -322,7 +322,7 @@ impl Lanes {
                 state => bail!("{state}: {}", status.error),
             }
         };
-        // The log keeps every invariant of the simulation, and every record of it can be read.
+        // The log keeps the invariants that a log alone can tell, and every record of it can be read.
         let audit: Value = serde_json::from_str(&self.insist(&["audit", id, "--json"])?)?;
         let read = audit["events"].as_u64() > Some(0) && audit["left_out"] == 0;
         ensure!(read, "its log cannot be read whole: {audit}");
