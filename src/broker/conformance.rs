@@ -63,6 +63,7 @@ suite! {
         a_message_comes_to_those_who_name_its_queue
         queues_take_turns_and_of_each_urgent_messages_go_first
         a_queue_that_was_empty_is_not_forgotten_for_one_that_is_full
+        what_lies_behind_urgent_messages_is_not_passed_round_until_it_looks_like_poison
         a_waiting_pull_wakes_for_each_of_its_queues
         a_dropped_pull_takes_nothing_more;
     records:

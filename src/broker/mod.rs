@@ -24,7 +24,7 @@ use crate::ids::{Attempt, Incarnation, JobId, LetterId, QueueName, TaskId, Worke
 use crate::job::JobMachine;
 use crate::spec::Priority;
 use crate::time::Timestamp;
-use crate::wire::{LogEntry, StoredRun};
+use crate::wire::{self, LogEntry, StoredRun};
 
 /// How long a job's delivery is leased by default.
 const JOBS_LEASE: Duration = Duration::from_secs(5);
@@ -159,6 +159,14 @@ pub fn replay(records: &[LogRecord]) -> JobMachine {
         let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
     }
     machine
+}
+
+/// Tells whether there is no job to a log that was folded into `machine`: it is empty, or holds only what workers that came late wrote
+/// after it was forgotten. What only a newer reader can read may be the beginning of a job.
+#[must_use]
+pub fn is_forgotten(machine: &JobMachine, records: &[LogRecord]) -> bool {
+    let known = |record: &LogRecord| wire::decode::<LogEntry>(&record.payload).is_ok();
+    machine.submission().is_none() && records.iter().all(known)
 }
 
 /// What a live worker says of itself.
@@ -373,7 +381,7 @@ pub enum Error {
         limit: usize,
     },
     /// A queue or log refused more: its size limit is met.
-    #[error("the broker is full: {reason}")]
+    #[error("the broker is full: {reason}; raise its limits, or remove jobs (`swath forget`)")]
     Full {
         /// What the server said.
         reason: String,

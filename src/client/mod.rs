@@ -134,7 +134,7 @@ impl Client {
     /// When there is no such job, or the broker fails.
     pub async fn audit(&self, job: &JobId) -> Result<Audit, Error> {
         let records = self.broker.read_log(job).await?;
-        if records.is_empty() {
+        if broker::is_forgotten(&broker::replay(&records), &records) {
             return Err(Error::NoSuchJob { job: job.clone() });
         }
         let audited = tokio::task::spawn_blocking(move || {
@@ -158,10 +158,11 @@ impl Client {
     /// Folds a job's log into its machine.
     async fn replay(&self, job: &JobId) -> Result<JobMachine, Error> {
         let records = self.broker.read_log(job).await?;
-        if records.is_empty() {
+        let machine = broker::replay(&records);
+        if broker::is_forgotten(&machine, &records) {
             return Err(Error::NoSuchJob { job: job.clone() });
         }
-        Ok(broker::replay(&records))
+        Ok(machine)
     }
 
     /// Lists all jobs, the latest first.
@@ -172,10 +173,10 @@ impl Client {
         let mut jobs = Vec::new();
         for job in self.broker.jobs().await? {
             match self.status(&job).await {
-                // Of a job that was forgotten a worker that came late may have written something yet.
+                // It is of a later version.
                 Ok(progress) if progress.progress.state == JobState::Unknown => {}
                 Ok(progress) => jobs.push(JobSummary { job, progress }),
-                // Forgotten between the two requests.
+                // Forgotten between the two requests; or since, a worker that came late has written something yet.
                 Err(Error::NoSuchJob { .. }) => {}
                 Err(error) => return Err(error),
             }
@@ -215,20 +216,22 @@ impl Client {
         let Some(submission) = machine.submission() else {
             return Ok(());
         };
-        let queue = &submission.options.queue;
-        let served = match self.workers().await {
-            Ok(workers) => workers.iter().any(|worker| worker.serves(queue)),
+        let coordinated = match self.workers().await {
+            Ok(workers) => workers.iter().any(|it| it.coordinates.contains(job)),
             // What was asked is recorded; a courtesy must not fail it.
             Err(_) => true,
         };
         // Nobody looks after it before it begins, nor where nobody serves its queue: whoever serves the default one ends it.
-        if !served || machine.waits_until().is_some() {
+        if !coordinated || machine.waits_until().is_some() {
             let mut message = job_message(job, machine.seed(), &submission.options)?;
             message.id.push_str(".cancel");
-            if !served {
+            let mut messages = vec![message.clone()];
+            if !message.queue.is_default() {
+                message.id.push_str(".default");
                 message.queue = QueueName::default();
+                messages.push(message);
             }
-            self.broker.publish(Queue::Jobs, vec![message]).await?;
+            self.broker.publish(Queue::Jobs, messages).await?;
         }
         Ok(())
     }

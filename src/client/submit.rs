@@ -28,15 +28,18 @@ impl Client {
     /// # Errors
     /// When the broker fails, or another job has the id.
     pub async fn submit(&self, spec: &JobSpec, options: SubmitOptions) -> Result<JobId, Error> {
-        let job = match options.id {
-            Some(id) => id,
-            None => new_id(),
-        };
+        let named = options.id.is_some();
+        let job = options.id.unwrap_or_else(new_id);
         let bytes = wire::encode(spec)?;
         let start_at = options.start_at;
         if let Some(seed) = self.submit_log(&job, spec, bytes, start_at).await? {
             let message = job_message(&job, seed, &spec.options)?;
-            self.broker.publish(Queue::Jobs, vec![message]).await?;
+            let published = self.broker.publish(Queue::Jobs, vec![message]).await;
+            if published.is_err() && !named {
+                // Nobody knows the id, to send it again. The error tells all there is to tell.
+                let _ = self.broker.forget(&job).await;
+            }
+            published?;
         }
         Ok(job)
     }

@@ -28,7 +28,7 @@ pub enum Error {
     #[error("the worker's settings do not fit together")]
     Config(#[from] ConfigError),
     /// The partition store cannot be made.
-    #[error("the partition store cannot be opened")]
+    #[error("the partition store cannot be opened; give another folder with --store-dir")]
     Store(#[from] exchange::Error),
     /// The HTTP client cannot be made.
     #[error("files cannot be read")]

@@ -18,6 +18,8 @@ use crate::wire::{self, InputStage, TaskMessage, TaskMessageId};
 
 /// Part of the broker's payload limit that one message may fill with inputs.
 const INPUTS_SHARE: usize = 2;
+/// Bytes of a message beside its work, parameters and inputs at most.
+const MESSAGE_REST: usize = 4 << 10;
 /// A larger fragment goes behind a blob, which a worker reads once for all tasks of the stage.
 const FRAGMENT_INLINE_MAX: usize = 2 << 10;
 
@@ -58,6 +60,51 @@ pub(crate) async fn task_message(
         priority: spec.options.priority,
         lane: Lane::First,
     }))
+}
+
+/// Says that what a task must know does not fit into a message.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "a task of stage '{stage}' takes {bytes} bytes of a message, and the broker takes {limit}; {}, or raise the server's max_payload",
+    if *of_parameters { "put the data into a file and its name into the parameters" } else { "name fewer or shorter inputs" }
+)]
+pub(crate) struct TaskTooLarge {
+    stage: String,
+    bytes: usize,
+    limit: usize,
+    of_parameters: bool,
+}
+
+/// Checks that every task of a plan fits into a message, with what it will be told of its inputs.
+///
+/// # Errors
+/// With the first stage of which one does not.
+pub(crate) fn check_sizes(spec: &JobSpec, plan: &Plan, limit: usize) -> Result<(), TaskTooLarge> {
+    let parameters = match &spec.operation {
+        TaskOperation::Custom { tasks, .. } => {
+            let lengths = (0..tasks.len()).filter_map(|task| tasks.get(task).map(str::len));
+            lengths.max()
+        }
+        _ => None,
+    };
+    for stage in &plan.stages {
+        let inputs = match stage.inputs.is_empty() {
+            true => 0,
+            false => limit / INPUTS_SHARE,
+        };
+        let limit = limit.saturating_sub(inputs + MESSAGE_REST);
+        let work = wire::encode(&stage.work.for_task(0)).map_or(0, |bytes| bytes.len());
+        let bytes = work + parameters.unwrap_or(0);
+        if bytes > limit {
+            return Err(TaskTooLarge {
+                stage: stage.name.clone(),
+                bytes,
+                limit,
+                of_parameters: parameters.is_some(),
+            });
+        }
+    }
+    Ok(())
 }
 
 fn message(

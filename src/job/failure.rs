@@ -4,6 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::exchange::PartitionAddress;
 
+/// Bytes of a message that are recorded at most.
+const MESSAGE_BYTES_MAX: usize = 16 << 10;
+
 /// What should be done about a failure. No `_` arm: a new class must say what it means.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FailureClass {
@@ -49,6 +52,19 @@ impl Failure {
             message: chain(error),
         }
     }
+
+    /// Cuts a message that would not fit into a record: what a panic prints may be of any length.
+    #[must_use]
+    pub fn shortened(mut self) -> Self {
+        if self.message.len() > MESSAGE_BYTES_MAX {
+            let all = self.message.len();
+            let end = self.message.floor_char_boundary(MESSAGE_BYTES_MAX);
+            self.message.truncate(end);
+            self.message
+                .push_str(&format!("… (the first {end} of {all} bytes)"));
+        }
+        self
+    }
 }
 
 impl std::fmt::Display for Failure {
@@ -71,4 +87,24 @@ pub fn chain(error: &dyn std::error::Error) -> String {
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_of_any_length_fits_into_a_record() {
+        let failure = |message: String| Failure {
+            class: FailureClass::Panic,
+            code: "panic".to_owned(),
+            message,
+        };
+        // Three bytes a character: the limit falls into one.
+        let long = failure("€".repeat(1 << 20)).shortened().message;
+        assert!(long.len() < MESSAGE_BYTES_MAX + 100, "{}", long.len());
+        assert!(long.ends_with("€… (the first 16383 of 3145728 bytes)"));
+        let short = failure("€".repeat(5_461));
+        assert_eq!(short.clone().shortened(), short);
+    }
 }

@@ -1,5 +1,6 @@
 //! What a worker may use.
 
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -60,7 +61,7 @@ impl Default for WorkerConfig {
             cores: slots,
             memory_bytes,
             store_memory_bytes: None,
-            store_dir: std::env::temp_dir(),
+            store_dir: own_temp_dir(),
             store_disk_bytes: 100 << 30,
             partition_age: Duration::from_secs(24 * 3600),
             heartbeat: Duration::from_secs(2),
@@ -69,6 +70,17 @@ impl Default for WorkerConfig {
             deliveries_max: 5,
             coordinate: true,
         }
+    }
+}
+
+/// Returns a folder for temporary files that no other user of this machine has.
+fn own_temp_dir() -> PathBuf {
+    let folder = std::env::temp_dir();
+    // A new file is ours.
+    let ours = tempfile::tempfile_in(&folder).and_then(|file| file.metadata());
+    match ours {
+        Ok(ours) => folder.join(format!("swath-{}", ours.uid())),
+        Err(_) => folder,
     }
 }
 

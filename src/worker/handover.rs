@@ -44,10 +44,10 @@ impl Shared {
     pub(super) async fn hand_over(&self) {
         let ports = &self.service.ports;
         let runs = ports.store.runs();
-        let peers = self.peers().await;
-        if runs.is_empty() || peers.is_empty() {
+        let peers = self.peers().await.map(|peers| self.alike(peers));
+        let Some(peers) = peers.filter(|peers| !peers.is_empty() && !runs.is_empty()) else {
             return;
-        }
+        };
         let mut signals = match ports.broker.signals().await {
             Ok(signals) => signals,
             Err(error) => {
@@ -77,47 +77,51 @@ impl Shared {
             peers = waited.len(),
             "handing partitions over"
         );
+        let mut look = tokio::time::interval(LOOK_AGAIN);
         while !waited.is_empty() {
-            match tokio::time::timeout(LOOK_AGAIN, signals.next()).await {
-                Ok(Some(Signal::Adopted { by, from })) if from == me.id => {
-                    if let Some(left) = waited.get_mut(&by) {
-                        *left -= 1;
+            tokio::select! {
+                signal = signals.next() => match signal {
+                    Some(Signal::Adopted { by, from }) if from == me.id => {
+                        if let Some(left) = waited.get_mut(&by) {
+                            *left -= 1;
+                        }
+                        waited.retain(|_, left| *left > 0);
                     }
-                    waited.retain(|_, left| *left > 0);
-                }
-                Ok(Some(_)) => {}
-                Ok(None) => return,
+                    Some(_) => {}
+                    None => return,
+                },
                 // Who has left meanwhile does not answer.
-                Err(_) => {
-                    let peers = self.peers().await;
-                    waited.retain(|peer, _| peers.contains(peer));
-                }
+                _ = look.tick() => if let Some(peers) = self.peers().await {
+                    waited.retain(|asked, _| peers.iter().any(|it| it.id == *asked));
+                },
             }
         }
         tokio::time::sleep(LINGER).await;
     }
 
-    /// Lists the workers that can take something over: those that serve a queue of this one, or any where there are none.
-    async fn peers(&self) -> Vec<WorkerId> {
+    /// Lists the other workers that can take something over; nothing when the broker does not say.
+    async fn peers(&self) -> Option<Vec<WorkerState>> {
         let records = match self.service.ports.broker.workers().await {
             Ok(records) => records,
             Err(error) => {
                 warn!(error = chain(&error), "the workers cannot be listed");
-                return Vec::new();
+                return None;
             }
         };
         let state = |payload: &[u8]| wire::decode::<WorkerState>(payload).ok();
         let states = records.iter().filter_map(|record| state(&record.payload));
         let fit =
             |it: &WorkerState| it.id != self.service.me.id && !it.draining && !it.flight.is_empty();
-        let fit: Vec<WorkerState> = states.filter(fit).collect();
+        Some(states.filter(fit).collect())
+    }
+
+    /// Chooses those that serve a queue of this one, or all where there are none.
+    fn alike(&self, peers: Vec<WorkerState>) -> Vec<WorkerId> {
         let queues = &self.service.config.queues;
-        let shares = |it: &&WorkerState| it.queues.iter().any(|queue| queues.contains(queue));
-        let alike: Vec<WorkerId> = fit.iter().filter(shares).map(|it| it.id.clone()).collect();
-        if alike.is_empty() {
-            return fit.into_iter().map(|state| state.id).collect();
-        }
-        alike
+        let shares = |it: &WorkerState| it.queues.iter().any(|queue| queues.contains(queue));
+        let any = peers.iter().any(shares);
+        let chosen = peers.into_iter().filter(|it| !any || shares(it));
+        chosen.map(|it| it.id).collect()
     }
 
     /// Takes over what a worker that leaves holds, and says so.

@@ -5,9 +5,10 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
-use tracing::{Instrument, debug, error, info_span, warn};
+use tracing::{Instrument, debug, error, info, info_span, warn};
 
 use super::execute;
+use super::janitor;
 use super::lease::Held;
 use super::places::Place;
 use super::report::Report;
@@ -41,7 +42,11 @@ impl Shared {
             Err(error) => return self.refuse(delivery, held, place, &error).await,
         };
         let life = (message.job.clone(), message.seed);
-        if self.is_released(&life) {
+        let over = tokio::select! {
+            over = self.ended_unheard(&life) => over,
+            () = stop.cancelled() => false,
+        };
+        if over || self.is_released(&life) {
             return self.drop_ended(&held).await;
         }
         if delivery.deliveries > self.service.config.deliveries_max {
@@ -103,7 +108,7 @@ impl Shared {
                     attempt,
                     execution,
                     worker,
-                    failure,
+                    failure: failure.shortened(),
                 })
             }
         };
@@ -257,6 +262,34 @@ impl Shared {
     async fn drop_ended(&self, held: &Held) {
         let reason = "job ended".to_owned();
         self.settle(held, Settle::Drop { reason }).await;
+    }
+
+    /// Looks up, at the first task of a life of a job that comes here, whether it has ended already: this worker may have started
+    /// since, when all that served its queue were gone.
+    async fn ended_unheard(&self, life: &(JobId, u64)) -> bool {
+        let mut met = self.met.lock().await;
+        if met.contains(life) {
+            return false;
+        }
+        match janitor::end_of_life(&*self.service.ports.broker, &life.0, life.1).await {
+            Ok(ended) => {
+                if met.len() >= RELEASED_MAX {
+                    met.clear();
+                }
+                met.insert(life.clone());
+                let over = ended.is_some();
+                if let Some(ended) = ended {
+                    info!(job = %life.0, "a task came of a job that has ended");
+                    self.release(ended);
+                }
+                over
+            }
+            // To run it is never wrong.
+            Err(error) => {
+                warn!(job = %life.0, error = chain(&error), "its log could not be read");
+                false
+            }
+        }
     }
 
     fn is_released(&self, (job, seed): &(JobId, u64)) -> bool {

@@ -1,5 +1,5 @@
-//! Looks up whether the jobs whose partitions are here have ended: a worker that was stopped or cut off may have missed
-//! the signal.
+//! Looks up whether jobs have ended of which there are partitions or tasks here: a worker that was stopped, cut off or not yet
+//! started has missed the signal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -83,11 +83,35 @@ async fn end_of(broker: &dyn Broker, job: &JobId) -> Result<Option<Released>, br
         }
     }
     let forgotten = machine.submission().is_none();
-    Ok((forgotten || machine.is_finished()).then(|| Released {
+    Ok((forgotten || machine.is_finished()).then(|| released(job, &machine)))
+}
+
+/// Reads the log of the job that a task is of; returns what follows if that life of the job has ended, or the job was forgotten.
+pub(super) async fn end_of_life(
+    broker: &dyn Broker,
+    job: &JobId,
+    seed: u64,
+) -> Result<Option<Released>, broker::Error> {
+    let records = broker.read_log(job).await?;
+    let machine = broker::replay(&records);
+    let ended = if records.is_empty() {
+        // A server that lags behind may not have the log of a new job yet; the list of jobs comes from the one that leads.
+        !broker.jobs().await?.contains(job)
+    } else {
+        machine.is_finished() && machine.seed() == seed
+    };
+    Ok(ended.then(|| Released {
+        seed,
+        ..released(job, &machine)
+    }))
+}
+
+fn released(job: &JobId, machine: &JobMachine) -> Released {
+    Released {
         job: job.clone(),
         seed: machine.seed(),
         kept: matches!(machine.outcome(), Some(Outcome::Failed { .. })),
-    }))
+    }
 }
 
 #[cfg(test)]

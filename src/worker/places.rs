@@ -78,6 +78,17 @@ impl Places {
             .unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Waits until no place is taken: all that was pulled is recorded and settled.
+    pub(super) async fn all_free(&self) {
+        loop {
+            let freed = self.freed.notified();
+            if self.taken.load(Ordering::Relaxed) == 0 {
+                return;
+            }
+            freed.await;
+        }
+    }
+
     /// Waits until there are places; returns how many.
     pub(super) async fn room(&self, slots: usize) -> usize {
         loop {
@@ -99,6 +110,19 @@ impl Places {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn all_places_are_free_once_the_last_one_drops() {
+        let places = Arc::new(Places::default());
+        places.all_free().await;
+        let (first, second) = (places.take(), places.take());
+        let mut free = Box::pin(places.all_free());
+        assert!(futures::poll!(&mut free).is_pending());
+        drop(first);
+        assert!(futures::poll!(&mut free).is_pending());
+        drop(second);
+        assert!(futures::poll!(&mut free).is_ready());
+    }
 
     #[tokio::test(start_paused = true)]
     async fn a_worker_that_rests_leaves_tasks_to_others_for_a_while() {

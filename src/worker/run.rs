@@ -1,6 +1,6 @@
 //! The service: pulls tasks as places are free, runs them, reports them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -58,6 +58,8 @@ pub(super) struct Shared {
     pub(super) places: Arc<Places>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) released: Mutex<VecDeque<Released>>,
+    /// Lives of jobs that were looked up as their first tasks came.
+    pub(super) met: tokio::sync::Mutex<BTreeSet<(JobId, u64)>>,
     /// The store's disk when it was last looked at.
     disk: Mutex<Option<StoreDisk>>,
 }
@@ -123,6 +125,7 @@ impl TaskService {
             places: Arc::new(Places::default()),
             reports: sender,
             released: Mutex::new(VecDeque::new()),
+            met: tokio::sync::Mutex::default(),
             disk: Mutex::new(None),
             service: self,
         });
@@ -149,8 +152,13 @@ impl TaskService {
         shared.service.activity.drain();
         tasks.close();
         tasks.wait().await;
+        let leave = async {
+            // What succeeded last is handed over if the log says so.
+            shared.places.all_free().await;
+            shared.hand_over().await;
+        };
         tokio::select! {
-            () = shared.hand_over() => {}
+            () = leave => {}
             () = stop.cancelled() => {}
         }
         ended.cancel();
@@ -212,7 +220,7 @@ impl Shared {
                 Ok(signals) => signals,
                 Err(error) => {
                     warn!(error = chain(&error), "signals cannot be heard");
-                    futures::stream::pending().boxed()
+                    futures::stream::empty().boxed()
                 }
             };
             loop {

@@ -11,7 +11,7 @@ use swath::job::Outcome;
 use swath::spec::{JobOptions, RasterOutput, SPEC_VERSION};
 use swath::{Client, JobSpec, TaskOperation};
 
-use crate::common::{leftovers, scene};
+use crate::common::{leftovers, scene, tasks};
 use crate::ranges::{Fault, Server};
 
 /// Requests that a source makes before it gives up: one, and five more.
@@ -116,5 +116,47 @@ async fn a_job_that_waits_for_a_source_while_it_is_planned_hears_cancel_and_dead
     assert!(took < Duration::from_millis(1_700), "{took:?}");
     assert!(!server.take_ranges().is_empty(), "the source was asked");
     assert!(leftovers(dir.path()).is_empty() && !output.exists());
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_done_is_refused_by_name_before_any_task_runs() {
+    let dir = tempfile::tempdir().unwrap();
+    scene(dir.path(), 300);
+    let dem = dir.path().join("dem.tif");
+    let before = std::fs::read(&dem).unwrap();
+    let cluster = LocalCluster::start(LocalOptions::default()).await.unwrap();
+    let client = cluster.client();
+    let limit = client.broker().payload_limit();
+    let large = |bytes: usize| tasks("noop", &[serde_json::json!({ "value": "x".repeat(bytes) })]);
+    let nir = dir.path().join("nir.tif").display().to_string();
+    let cases = [
+        (large(limit), "task-too-large"),
+        (convert(&nir, &dem), "output-exists"),
+        (
+            convert(&nir, &dir.path().join("none/x.tif")),
+            "output-folder-missing",
+        ),
+    ];
+    for (spec, code) in cases {
+        let job = client
+            .submit(&spec, SubmitOptions::default())
+            .await
+            .unwrap();
+        let ended = end_of(&client, &job).await;
+        let Some(Outcome::Failed { failure, .. }) = &ended.outcome else {
+            panic!("{code}: {}", ended.sentence());
+        };
+        assert_eq!(failure.code, code, "{failure}");
+        assert_eq!(ended.progress.planned_at, None, "{code}");
+    }
+    assert_eq!(std::fs::read(&dem).unwrap(), before);
+    // What just fits is run.
+    let fits = large(limit - (6 << 10));
+    let job = client
+        .submit(&fits, SubmitOptions::default())
+        .await
+        .unwrap();
+    assert!(end_of(&client, &job).await.succeeded());
     cluster.stop().await;
 }

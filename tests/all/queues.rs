@@ -113,7 +113,45 @@ async fn check(broker: Arc<dyn Broker>) {
         let (_, ran, _) = who(&*broker, &job).await;
         assert_eq!(ran, name("gpu-default"));
     }
+
+    // Of one that is cancelled while nobody serves its queue, tasks lie there yet: they are not run later.
+    let cancelled = submit(&client, "gpu", 400).await;
+    let log = async || broker.read_log(&cancelled).await.unwrap();
+    while !who(&*broker, &cancelled)
+        .await
+        .1
+        .contains(&WorkerId::new("gpu-default").unwrap())
+    {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
     both.stop().await;
+    let plain = worker(&broker, &["default"]).await;
+    client.cancel(&cancelled).await.unwrap();
+    let ended = tokio::time::timeout(PATIENCE, client.wait(&cancelled)).await;
+    assert_eq!(ended.unwrap().unwrap().outcome, Some(Outcome::Cancelled));
+    let at_the_end = log().await.len();
+    let own = worker(&broker, &["gpu"]).await;
+    end(&client, &submit(&client, "gpu", 5).await).await;
+    assert_eq!(log().await.len(), at_the_end);
+
+    // What a worker that came late writes into the log of a job that was forgotten does not make it come to be again.
+    let late = log().await.pop().unwrap();
+    client.forget(&cancelled).await.unwrap();
+    broker.append(&cancelled, None, late.payload).await.unwrap();
+    let known = client.status(&cancelled).await;
+    assert!(
+        matches!(known, Err(swath::client::Error::NoSuchJob { .. })),
+        "{known:?}"
+    );
+    let mut again = tasks("sleep", &[json!({ "ms": 1 })]);
+    again.options.queue = QueueName::new("gpu").unwrap();
+    let named = SubmitOptions {
+        id: Some(cancelled.clone()),
+        ..SubmitOptions::default()
+    };
+    end(&client, &client.submit(&again, named).await.unwrap()).await;
+    own.stop().await;
+    plain.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

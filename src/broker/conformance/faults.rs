@@ -11,8 +11,8 @@ use tokio::time::{Instant, sleep, timeout};
 use super::lab::{
     LEASE, LONG, job, message, nats_config, publish, pull, pull_from, pull_one, text, texts,
 };
-use crate::broker::{Broker, Error, NatsBroker, NatsConfig, Queue, Settle};
-use crate::ids::{Incarnation, WorkerId};
+use crate::broker::{Broker, Error, Message, NatsBroker, NatsConfig, Queue, Settle};
+use crate::ids::{Incarnation, QueueName, WorkerId};
 use crate::spec::Priority;
 use crate::testing::nats_server::NatsServer;
 
@@ -249,4 +249,44 @@ async fn requests_fail_when_patience_ends() {
     let refused = pull_from(&*broker, Queue::Tasks, 1, LEASE).await;
     assert!(matches!(refused, Err(Error::Request { .. })), "{refused:?}");
     assert!(started.elapsed() < LONG, "{:?}", started.elapsed());
+}
+
+#[tokio::test]
+async fn a_queue_whose_consumers_were_removed_is_served_again_and_holds_up_no_other() {
+    const DRAIN: Duration = Duration::from_millis(300);
+    let server = server();
+    let broker = connect(&server).await;
+    let names = ["gpu", "default"].map(|it| QueueName::new(it).unwrap());
+    let mut came = Vec::new();
+    for round in 0..4 {
+        let messages = names.iter().map(|queue| Message {
+            queue: queue.clone(),
+            ..message(&format!("{queue} {round}"), Priority::Normal)
+        });
+        broker
+            .publish(Queue::Tasks, messages.collect())
+            .await
+            .unwrap();
+        loop {
+            let found = broker.pull(Queue::Tasks, &names, 1, DRAIN).await;
+            let Some(delivery) = found.ok().and_then(|mut found| found.pop()) else {
+                break;
+            };
+            broker.settle(&delivery.lease, Settle::Done).await.unwrap();
+            came.push(text(&delivery.payload));
+        }
+        let client = async_nats::connect(server.url()).await.unwrap();
+        let streams = async_nats::jetstream::new(client);
+        let stream = streams.get_stream("SWATH_TASKS").await.unwrap();
+        let mut consumers = stream.consumer_names();
+        while let Some(name) = consumers.next().await {
+            let name = name.unwrap();
+            if name.ends_with("=gpu") {
+                stream.delete_consumer(&name).await.unwrap();
+            }
+        }
+    }
+    let of = |queue: &str| came.iter().filter(|it| it.starts_with(queue)).count();
+    assert_eq!(of("default"), 4, "{came:?}");
+    assert!(of("gpu") >= 3, "{came:?}");
 }

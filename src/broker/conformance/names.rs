@@ -115,6 +115,47 @@ pub(super) async fn a_queue_that_was_empty_is_not_forgotten_for_one_that_is_full
     assert!(came("a") && came("b"), "{soon:?}");
 }
 
+pub(super) async fn what_lies_behind_urgent_messages_is_not_passed_round_until_it_looks_like_poison(
+    lab: &Lab,
+) {
+    let producer = lab.client().await;
+    let publish = async |priority, ids: Vec<String>| {
+        let messages = ids.iter().map(|id| message(id, priority)).collect();
+        producer.publish(Queue::Tasks, messages).await.unwrap();
+    };
+    let numbered = |name: &str| (0..8).map(|n| format!("{name}{n}")).collect();
+    let next = async |worker: &dyn Broker| {
+        let found = pull(worker, 1, LONG).await;
+        let delivery = found.first().unwrap();
+        worker.settle(&delivery.lease, Settle::Done).await.unwrap();
+        (text(&delivery.payload), delivery.deliveries)
+    };
+    // All have seen that nothing is urgent, and ask for the next priority too.
+    publish(Priority::Normal, numbered("before")).await;
+    let mut workers = Vec::new();
+    for _ in 0..8 {
+        let worker = lab.client().await;
+        next(&*worker).await;
+        workers.push(worker);
+    }
+    publish(Priority::Normal, vec!["behind".to_owned()]).await;
+    publish(Priority::High, numbered("urgent")).await;
+    let mut came = Vec::new();
+    for worker in workers.iter().chain(workers.first()) {
+        came.push(next(&**worker).await);
+        sleep(SHORT).await;
+    }
+    assert!(
+        came.iter().all(|(_, deliveries)| *deliveries <= 3),
+        "{came:?}"
+    );
+    assert_eq!(
+        came.iter().filter(|(id, _)| id == "behind").count(),
+        1,
+        "{came:?}"
+    );
+}
+
 pub(super) async fn a_waiting_pull_wakes_for_each_of_its_queues(lab: &Lab) {
     let producer = lab.client().await;
     for queue in ["a", "default"] {

@@ -141,11 +141,18 @@ impl Link {
                     boxed_if_passing(action, error)?
                 }
             };
-            if Instant::now() + PAUSE >= deadline || silences >= silences_max {
-                return Err(Error::Request {
+            if silences >= silences_max {
+                return Err(Link::failed(action, error));
+            }
+            if Instant::now() + PAUSE >= deadline {
+                let within = self.patience;
+                return Err(Link::failed(
                     action,
-                    source: error,
-                });
+                    Unanswered {
+                        within,
+                        source: error,
+                    },
+                ));
             }
             tracing::debug!(%error, action, "nats request repeated");
             // A reconnection is a reason to try at once.
@@ -240,6 +247,16 @@ impl Link {
             source: source.into(),
         }
     }
+}
+
+/// Says that a server did not do for long what it was asked, over and over.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "no answer within {within:?}; the server's own log says why (its disk is full, or too few of its peers are up)"
+)]
+struct Unanswered {
+    within: Duration,
+    source: BoxedError,
 }
 
 /// What an acknowledgement of a stream says.

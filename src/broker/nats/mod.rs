@@ -206,7 +206,14 @@ impl Broker for NatsBroker {
         max: usize,
         wait: Duration,
     ) -> Result<Vec<Delivery>, Error> {
-        self.pullers(queue, names).await?.pull(max, wait).await
+        let pullers = self.pullers(queue, names).await?;
+        let pulled = pullers.pull(max, wait).await;
+        if pullers.was_refused() {
+            // The next pull makes the consumers that are missing.
+            let mut known = self.pullers.lock().unwrap_or_else(PoisonError::into_inner);
+            known.remove(&(queue, names.to_vec()));
+        }
+        pulled
     }
 
     async fn serve(&self, names: &[QueueName]) -> Result<(), Error> {

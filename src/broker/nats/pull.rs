@@ -5,6 +5,8 @@
 //! message goes to a worker which no longer waits for it; what crosses the cancellation is kept. A pull
 //! that is dropped midway is taken back in the background, and what has come to it is given back.
 
+use std::cmp::Reverse;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,6 +34,9 @@ const REST_LOOK: Duration = Duration::from_secs(2);
 /// Requests that wait long enough have heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(1);
 const SILENCE_MAX: Duration = Duration::from_millis(2_500);
+/// Deliveries after which a message is not given back for a more urgent one: that counts as a delivery, and what many workers take and
+/// give back would look like what kills them.
+const GIVEN_BACK_MAX: u64 = 2;
 /// Pause before asking again a server that could not answer.
 const PAUSE: Duration = Duration::from_millis(50);
 const ACTION: &str = "pull from a queue";
@@ -56,6 +61,8 @@ pub(super) struct Pullers {
     queues: usize,
     consumers: Vec<Consumer>,
     idle: Mutex<Vec<Puller>>,
+    /// Whether the server refused to be asked: a consumer may have been removed.
+    refused: AtomicBool,
 }
 
 impl Pullers {
@@ -85,7 +92,13 @@ impl Pullers {
             queues: names.len().max(1),
             consumers: consumers.collect(),
             idle: Mutex::default(),
+            refused: AtomicBool::new(false),
         }
+    }
+
+    /// Tells whether the server has refused to be asked since this was asked last.
+    pub(super) fn was_refused(&self) -> bool {
+        self.refused.swap(false, Ordering::Relaxed)
     }
 
     /// Lists the consumers in the order of a turn: queue after queue, of each the most urgent first.
@@ -238,6 +251,11 @@ impl Puller {
                 Err(lost) => {
                     self.subscriber = None;
                     (answered, all) = (false, true);
+                    if matches!(lost, Lost::Refused(_)) {
+                        home.refused.store(true, Ordering::Relaxed);
+                        // Another queue may well answer.
+                        self.turn = self.turn.wrapping_add(1);
+                    }
                     if late {
                         return Err(Link::failed(ACTION, lost));
                     }
@@ -466,11 +484,14 @@ impl Puller {
         self.subscriber = None;
     }
 
-    /// Returns the most urgent deliveries and gives the others back.
+    /// Returns the most urgent deliveries and gives the others back; first of all what was given back before, the oftenest first.
     async fn most_urgent(&mut self, home: &Pullers, max: usize) -> Vec<Delivery> {
         let order = home.in_order(self.turn);
         let place = |consumer: &usize| order.iter().position(|it| it == consumer);
-        self.found.sort_by_key(|(consumer, _)| place(consumer));
+        self.found.sort_by_key(|(consumer, delivery)| {
+            let given_back = delivery.deliveries.saturating_sub(GIVEN_BACK_MAX);
+            (Reverse(given_back), place(consumer))
+        });
         self.turn = self.turn.wrapping_add(1);
         self.give_back(&home.link.client, max).await;
         let found = std::mem::take(&mut self.found);

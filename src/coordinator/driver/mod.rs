@@ -19,7 +19,7 @@ use tracing::{info, warn};
 use super::live::{LiveWorkers, Unseen};
 use super::stragglers::RunTimes;
 use super::{Error, letters, publish};
-use crate::broker::{Broker, LogRecord, LogStream, Signal};
+use crate::broker::{self, Broker, LogRecord, LogStream, Signal};
 use crate::ids::{Attempt, JobId, LetterId, QueueName, TaskId, WorkerId};
 use crate::io::source::Sources;
 use crate::job::{Command, Event, JobMachine, Outcome};
@@ -75,6 +75,9 @@ pub(crate) async fn drive(
     let mut driver = Driver::new(job, broker, with);
     for record in &past {
         driver.apply(record);
+    }
+    if broker::is_forgotten(&driver.machine, &past) {
+        return Ok(End::NoSuchJob);
     }
     let clock = brokers_clock(&mut live).await;
     if let Some(start) = driver.machine.waits_until() {

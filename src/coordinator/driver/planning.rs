@@ -13,6 +13,7 @@ use super::Driver;
 use crate::coordinator::live::LiveWorkers;
 use crate::coordinator::{Error, plan, publish};
 use crate::ids::Attempt;
+use crate::io::commit;
 use crate::job::{Event, Failure, FailureClass};
 use crate::partition::hash_key;
 use crate::plan::Plan;
@@ -43,6 +44,17 @@ async fn capacity(spec: &JobSpec, mut live: watch::Receiver<LiveWorkers>) -> Cap
             }
         }
         Ok(Err(_)) | Err(_) => Capacity::default(),
+    }
+}
+
+/// Says why the output could not be committed later, before any work is done for it. A folder into which nothing can be written now
+/// may be mended until then.
+async fn refused(spec: &JobSpec) -> Option<Failure> {
+    let output = spec.output.clone()?;
+    let checked = tokio::task::spawn_blocking(move || commit::check_output(&output));
+    match checked.await.ok()? {
+        Ok(()) | Err(commit::Error::NotWritable { .. }) => None,
+        Err(error) => Some(Failure::of(error.class(), error.code(), &error)),
     }
 }
 
@@ -80,6 +92,9 @@ impl Driver<'_> {
         };
         let (sources, tables, live) = (self.sources.clone(), self.tables.clone(), live.clone());
         let planning = async move {
+            if let Some(failure) = refused(&spec).await {
+                return (attempt, Err(failure));
+            }
             let capacity = capacity(&spec, live).await;
             let making = AssertUnwindSafe(plan::make_plan(&spec, &sources, &tables, capacity));
             let made = making.catch_unwind().await;
@@ -102,6 +117,11 @@ impl Driver<'_> {
             Err(failure) => return self.record_plan_failure(attempt, failure).await,
         };
         publish::place_fragments(self.job, &**self.broker, &mut plan).await?;
+        let limit = self.broker.payload_limit();
+        if let Err(error) = publish::check_sizes(&*self.spec().await?, &plan, limit) {
+            let failure = Failure::of(FailureClass::Fatal, "task-too-large", &error);
+            return self.record_plan_failure(attempt, failure).await;
+        }
         let stages = plan.shapes();
         let bytes = wire::encode(&plan)?;
         let name = format!("plan-{:016x}", hash_key(&bytes));
@@ -124,7 +144,7 @@ impl Driver<'_> {
         let event = Event::PlanFailed {
             life,
             attempt,
-            failure,
+            failure: failure.shortened(),
         };
         self.append(&format!("plan-failed.{attempt}"), event).await
     }

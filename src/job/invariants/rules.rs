@@ -17,6 +17,12 @@ impl Witness {
         commands: &[Command],
         machine: &JobMachine,
     ) -> Result<(), Violation> {
+        if self.submitted_at.is_none() && !matches!(event, Event::Submitted(_)) {
+            let nothing = commands.is_empty() && *machine == JobMachine::new();
+            return hold("nothing comes before the submission", nothing, || {
+                format!("{event:?} gave {commands:?}")
+            });
+        }
         let retried = self.note_retry(event);
         if self.the_first_end_stands(event, commands, machine)? {
             return Ok(());

@@ -77,6 +77,10 @@ impl JobMachine {
                 _ => Vec::new(),
             };
         }
+        // A log may begin with what came late to a job of the same id that was forgotten.
+        if self.submission.is_none() && !matches!(event, Event::Submitted(_)) {
+            return Vec::new();
+        }
         if let Event::Finished { life, outcome } = event {
             if *life != self.life {
                 return Vec::new();

@@ -1002,10 +1002,12 @@ fn a_retry_plans_a_job_that_was_not_planned_and_gives_it_its_whole_time() {
         (retried(2), "watch:14000 0/0#1"),
     ]);
     outstanding(&machine, "watch:14000 0/0#1");
-    // What was never submitted has nothing to retry.
+    // What was never submitted has no end and nothing to retry: something came late to a job of this id that was forgotten.
     check(&[
-        (finished(0, Outcome::Cancelled), "release"),
+        (finished(0, Outcome::Cancelled), ""),
         (retried(1), ""),
+        (Event::CancelRequested, ""),
+        (submit(), "plan"),
     ]);
 }
 
