@@ -58,6 +58,18 @@ pub enum Error {
         /// The CRS as a PROJ string.
         definition: String,
     },
+    /// The grid that fits would have no cell across or down.
+    #[error(
+        "the output would have {width:.1} × {height:.1} cells: the raster crosses an edge of '{definition}', such as the antimeridian; choose a CRS with that in its middle, such as EPSG:3832, or give --res and --extent"
+    )]
+    Flat {
+        /// The CRS as a PROJ string.
+        definition: String,
+        /// Columns.
+        width: f64,
+        /// Rows.
+        height: f64,
+    },
     /// The grid that fits would be absurdly large.
     #[error("the output would have {width:.0} × {height:.0} cells; give --res and --extent")]
     TooLarge {

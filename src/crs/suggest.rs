@@ -13,6 +13,8 @@ const STEP_CELLS: f64 = 50.0;
 const STEPS: (u32, u32) = (20, 100);
 /// Halvings of an interval in which a coordinate jumps.
 const HALVINGS: u32 = 16;
+/// The latitude at which the world is a square in Web Mercator.
+const MERCATORS_END: f64 = 85.051_128_779_806_6;
 /// By how much of a cell the last column or row may shrink, so that it touches the source.
 const SHRINK: [f64; 5] = [0.0, 0.001, 0.01, 0.1, 1.0];
 /// Samples along an edge that is tested for touching the source.
@@ -119,7 +121,9 @@ impl Suggestion<'_> {
         if valid < 10 {
             return Err(nowhere());
         }
-        let mut bounds = self.bounds(&samples).0.ok_or_else(nowhere)?;
+        let mut bounds = self.bounds(&samples);
+        self.end_mercator(&mut bounds);
+        let mut bounds = bounds.0.ok_or_else(nowhere)?;
         let to_longitudes = self.crs.is_geographic() && !self.source.crs.is_geographic();
         if to_longitudes {
             self.add_poles(&mut bounds);
@@ -265,6 +269,35 @@ impl Suggestion<'_> {
         }
     }
 
+    /// A pole has no place in Mercator. What reaches to one is shown as far as on web maps; GDAL's extent goes on for another ten
+    /// times the width of the world.
+    fn end_mercator(&self, bounds: &mut Bounds) {
+        if !(self.source.crs.is_geographic() && self.crs.as_str().contains("+proj=merc")) {
+            return;
+        }
+        let height = f64::from(self.source.height);
+        for (from, to) in [(0.0, height), (height, 0.0)] {
+            let (x, latitude) = self.source.transform.apply(0.0, from);
+            let (_, other) = self.source.transform.apply(0.0, to);
+            let limit = MERCATORS_END.copysign(latitude);
+            if (latitude - other).signum() != latitude.signum()
+                || other / limit > 1.0
+                || self.forward.point(x, latitude).is_some()
+            {
+                continue;
+            }
+            let (Some((_, y)), Some([_, bottom, _, top])) =
+                (self.forward.point(x, limit), &mut bounds.0)
+            else {
+                continue;
+            };
+            match latitude > 0.0 {
+                true => *top = y,
+                false => *bottom = y,
+            }
+        }
+    }
+
     /// A pole in the source means all longitudes.
     fn add_poles(&self, [left, bottom, right, top]: &mut [f64; 4]) {
         for latitude in [-90.0, 90.0] {
@@ -314,10 +347,15 @@ impl Suggestion<'_> {
                 height: rows,
             });
         }
-        let (cols, rows) = (
-            ((cols + 0.5).floor()).max(1.0),
-            ((rows + 0.5).floor()).max(1.0),
-        );
+        let (width, height) = (cols, rows);
+        let (cols, rows) = ((cols + 0.5).floor(), (rows + 0.5).floor());
+        if cols < 1.0 || rows < 1.0 {
+            return Err(Error::Flat {
+                definition: self.crs.to_string(),
+                width,
+                height,
+            });
+        }
         let mut cell_width = cell;
         for part in SHRINK {
             let narrower = cell - cell * part / cols;
@@ -374,5 +412,55 @@ impl Suggestion<'_> {
         let back = xs.iter().zip(&ys).zip(&points);
         back.into_iter()
             .any(|((x, y), (to_x, to_y))| (x - to_x).abs() <= cell.0 && (y - to_y).abs() <= cell.1)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A raster of longitudes and latitudes with cells of `cell` degrees.
+    fn degrees(left: f64, top: f64, size: (u32, u32), cell: f64) -> SourceGrid {
+        SourceGrid {
+            crs: Definition::from_epsg(4326).unwrap(),
+            transform: Affine::north_up(left, top, cell, cell),
+            width: size.0,
+            height: size.1,
+        }
+    }
+
+    #[test]
+    fn the_world_in_web_mercator_is_the_square_of_web_maps() {
+        // Half of the equator of a sphere of 6,378,137 m.
+        const HALF: f64 = 20_037_508.342_789_244;
+        let mercator = Definition::from_epsg(3857).unwrap();
+        let world = suggest(&degrees(-180.0, 90.0, (360, 180), 1.0), &mercator).unwrap();
+        let [left, bottom, right, top] = world.extent;
+        for (found, wanted) in [(left, -HALF), (bottom, -HALF), (right, HALF), (top, HALF)] {
+            assert!((found - wanted).abs() < world.cell.0, "{world:?}");
+        }
+        // Only the north reaches to a pole.
+        let north = suggest(&degrees(0.0, 90.0, (90, 45), 1.0), &mercator).unwrap();
+        assert!((north.extent[3] - HALF).abs() < 1e-3, "{north:?}");
+        assert!(
+            (north.extent[1] - 5_621_521.486).abs() < north.cell.1,
+            "{north:?}"
+        );
+        // What does not reach to one keeps GDAL's extent.
+        let cut = suggest(&degrees(0.0, 88.0, (90, 43), 1.0), &mercator).unwrap();
+        assert!(cut.extent[3] > HALF, "{cut:?}");
+    }
+
+    #[test]
+    fn what_crosses_the_antimeridian_is_refused_where_that_is_an_edge() {
+        let fiji = degrees(179.5, 10.0, (100, 20), 0.01);
+        let suggested = |code| suggest(&fiji, &Definition::from_epsg(code).unwrap());
+        assert!(
+            matches!(suggested(3857), Err(Error::Flat { .. })),
+            "{:?}",
+            suggested(3857)
+        );
+        let pacific = suggested(3832).unwrap();
+        assert_eq!((pacific.width, pacific.height), (100, 20));
     }
 }
