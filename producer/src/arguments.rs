@@ -10,6 +10,9 @@ use swath::units::{parse_bytes, parse_duration};
 
 use crate::job::JobArguments;
 
+/// The longest that a job may be put off.
+const DELAY_MAX: Duration = Duration::from_secs(3_650 * 86_400);
+
 /// Geospatial processing on NATS: rasters and task queues across any number of machines.
 #[derive(Debug, Parser)]
 #[command(name = "swath", version, propagate_version = true)]
@@ -93,6 +96,9 @@ pub(crate) enum Command {
         /// queue's tasks returned to it
         #[arg(short, long)]
         output: Option<PathBuf>,
+        /// Replace an existing file or folder
+        #[arg(long, requires = "output")]
+        overwrite: bool,
     },
     /// Cancel a job
     Cancel {
@@ -198,7 +204,7 @@ pub(crate) struct Letters {
 #[derive(Debug, Args)]
 pub(crate) struct RunArguments {
     /// Workers in this process
-    #[arg(long, global = true, default_value_t = 1)]
+    #[arg(long, global = true, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) workers: u32,
     /// Memory of each worker, such as 4GiB [default: three quarters of the cgroup's or machine's, shared by all]
     #[arg(long, global = true, value_parser = parse_bytes)]
@@ -219,7 +225,7 @@ pub(crate) struct SubmitArguments {
     #[arg(long, global = true)]
     pub(crate) id: Option<JobId>,
     /// Begin after so long, such as 10m
-    #[arg(long, global = true, value_parser = parse_duration)]
+    #[arg(long, global = true, value_parser = parse_delay)]
     pub(crate) delay: Option<Duration>,
     /// Begin at a moment, such as 2026-12-01T06:00:00Z
     #[arg(long, global = true, value_parser = parse_moment, conflicts_with = "delay")]
@@ -232,6 +238,14 @@ pub(crate) struct SubmitArguments {
 pub(crate) struct ExplainArguments {
     #[command(flatten)]
     pub(crate) job: JobArguments,
+}
+
+/// Reads how long a job waits; what is farther away than anyone waits is a slip.
+fn parse_delay(text: &str) -> Result<Duration, String> {
+    match parse_duration(text).map_err(|error| error.to_string())? {
+        delay if delay > DELAY_MAX => Err("must be ten years (3650d) at most".to_owned()),
+        delay => Ok(delay),
+    }
 }
 
 fn parse_moment(text: &str) -> Result<Timestamp, String> {

@@ -1,8 +1,11 @@
 //! Errors as the command line shows them: one short paragraph, a stable code, an exit code.
 
+use swath::ids::WorkerId;
 use swath::job::failure::chain;
 use swath::job::{Failure, Outcome};
 use swath::{broker, client, cluster};
+
+use crate::output::note;
 
 /// The job failed.
 const JOB: u8 = 1;
@@ -56,6 +59,26 @@ impl CliError {
         }
     }
 
+    /// A worker that was asked to leave was lost before it had.
+    pub(crate) fn silent(worker: &WorkerId) -> Self {
+        let message = format!(
+            "worker '{worker}' stopped answering before it had left; what it was doing goes to other workers"
+        );
+        Self {
+            exit: JOB,
+            ..Self::asked("worker-silent", message)
+        }
+    }
+
+    /// The command line is not one of Swath's, as clap found.
+    pub(crate) fn usage(error: &clap::Error) -> Self {
+        let text = error.render().to_string();
+        let text = text.split("\n\nFor more information").next();
+        let text = text.unwrap_or_default().trim();
+        let text = text.strip_prefix("error: ").unwrap_or(text);
+        Self::asked("usage", text.to_owned())
+    }
+
     /// The user pressed Ctrl-C.
     pub(crate) fn interrupted(message: &str) -> Self {
         Self {
@@ -98,9 +121,9 @@ impl CliError {
     pub(crate) fn print(&self, json: bool) {
         if json {
             let error = serde_json::json!({ "code": self.code, "message": self.message });
-            eprintln!("{}", serde_json::json!({ "error": error }));
+            note!("{}", serde_json::json!({ "error": error }));
         } else {
-            eprintln!("swath: {}", self.message);
+            note!("swath: {}", self.message);
         }
     }
 }

@@ -33,14 +33,14 @@ pub(crate) struct JobArguments {
     #[arg(long, global = true, value_name = "NAME")]
     queue: Option<QueueName>,
     /// Tries of one task before the job fails
-    #[arg(long, global = true)]
+    #[arg(long, global = true, value_parser = clap::value_parser!(u32).range(1..))]
     max_attempts: Option<u32>,
     /// The longest that one try of a task may run, such as 10m, or none [default: what the operation says, else 1h; 24h for the
     /// task that puts the output together]
     #[arg(long, global = true, value_parser = parse_limit)]
     task_timeout: Option<std::time::Duration>,
     /// The longest that the job may take, such as 2h
-    #[arg(long, global = true, value_parser = parse_duration)]
+    #[arg(long, global = true, value_parser = parse_span)]
     deadline: Option<std::time::Duration>,
     /// No second run of a task that takes far longer than its peers
     #[arg(long, global = true)]
@@ -259,9 +259,14 @@ fn parse_limit(text: &str) -> Result<std::time::Duration, String> {
     if text == "none" {
         return Ok(std::time::Duration::ZERO);
     }
+    parse_span(text).map_err(|error| format!("{error}, or `none`"))
+}
+
+/// Reads a span of time of a millisecond or more.
+fn parse_span(text: &str) -> Result<std::time::Duration, String> {
     match parse_duration(text).map_err(|error| error.to_string())? {
-        limit if limit.is_zero() => Err("must be longer than nothing, or `none`".to_owned()),
-        limit => Ok(limit),
+        span if span.as_millis() == 0 => Err("must be longer than nothing".to_owned()),
+        span => Ok(span),
     }
 }
 

@@ -23,7 +23,16 @@ use arguments::Arguments;
 use failure::CliError;
 
 fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) if error.use_stderr() && asks_for_json() => {
+            let error = CliError::usage(&error);
+            error.print(true);
+            return ExitCode::from(error.exit);
+        }
+        // Help is no error, and clap knows where each goes.
+        Err(error) => error.exit(),
+    };
     let shown = match (arguments.global.quiet, arguments.global.verbose) {
         (true, _) => "error",
         (false, 0) => "error",
@@ -52,4 +61,11 @@ fn main() -> ExitCode {
             ExitCode::from(error.exit)
         }
     }
+}
+
+/// Tells whether `--json` is among arguments that could not be read.
+fn asks_for_json() -> bool {
+    std::env::args_os()
+        .take_while(|word| word != "--")
+        .any(|word| word == "--json")
 }

@@ -1,5 +1,7 @@
 //! Tables for people, documents for machines.
 
+use std::fmt;
+use std::io::{self, Write};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -8,11 +10,51 @@ use swath::ids::QueueName;
 use swath::job::Outcome;
 use swath::wire::WorkerState;
 
+/// Writes a line to standard output, as `println!` does; see [`print`].
+macro_rules! say {
+    ($($words:tt)*) => {
+        $crate::output::print(format_args!("{}\n", format_args!($($words)*)))
+    };
+}
+pub(crate) use say;
+
+/// Writes a line to standard error, as `eprintln!` does; where nobody reads it, nothing is lost.
+macro_rules! note {
+    ($($words:tt)*) => {{
+        use std::io::Write as _;
+        let _ = writeln!(std::io::stderr(), $($words)*);
+    }};
+}
+pub(crate) use note;
+
+/// Writes to standard output; ends the program when that cannot be, quietly when the reader has gone as `head` does.
+pub(crate) fn print(text: fmt::Arguments<'_>) {
+    if let Err(error) = write(text) {
+        std::process::exit(unwritten(&error));
+    }
+}
+
+/// Writes to standard output, at once.
+pub(crate) fn write(text: fmt::Arguments<'_>) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    out.write_fmt(text)?;
+    out.flush()
+}
+
+/// Says why standard output could not be written, unless it is that its reader has gone; returns the exit code.
+pub(crate) fn unwritten(error: &io::Error) -> i32 {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        return 0;
+    }
+    note!("swath: standard output cannot be written: {error}");
+    1
+}
+
 /// Writes a document for machines.
 pub(crate) fn json<T: Serialize>(value: &T) {
     match serde_json::to_string(value) {
-        Ok(text) => println!("{text}"),
-        Err(error) => eprintln!("swath: the result cannot be written as JSON: {error}"),
+        Ok(text) => say!("{text}"),
+        Err(error) => note!("swath: the result cannot be written as JSON: {error}"),
     }
 }
 
@@ -35,7 +77,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
             .zip(&widths)
             .map(|(cell, width)| format!("{cell:<width$}"))
             .collect();
-        println!("{}", padded.join("  ").trim_end());
+        say!("{}", padded.join("  ").trim_end());
     };
     line(header.to_vec());
     for row in rows {

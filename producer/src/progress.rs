@@ -13,7 +13,7 @@ use swath::wire::WorkerState;
 
 use crate::arguments::{ColorWhen, Global};
 use crate::failure::CliError;
-use crate::output::{JobDocument, json};
+use crate::output::{self, JobDocument, json, note, say};
 
 /// How often a line is written where there is no terminal.
 const LINE_PERIOD: Duration = Duration::from_secs(2);
@@ -22,14 +22,24 @@ const WORKERS_PERIOD: Duration = Duration::from_millis(500);
 /// How long no live worker is taken quietly.
 const NO_WORKER_PATIENCE: Duration = Duration::from_secs(10);
 
+/// What becomes of a command when nobody reads its events any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unread {
+    /// It ends: it only watched.
+    End,
+    /// It goes on to the job's end, without a word: the job is its own.
+    GoOn,
+}
+
 /// Follows a job to its end and shows how it goes; returns how it ended.
 pub(crate) async fn follow(
     client: &Client,
     job: &JobId,
     global: &Global,
+    unread: Unread,
 ) -> Result<JobProgress, CliError> {
     let mut events = client.watch(job).await?;
-    let mut view = View::new(global);
+    let mut view = View::new(global, unread);
     let mut ticks = tokio::time::interval(WORKERS_PERIOD);
     let mut last = None;
     loop {
@@ -76,6 +86,7 @@ enum Form {
 
 struct View {
     form: Form,
+    unread: Unread,
     started: Instant,
     running: usize,
     alone_since: Option<Instant>,
@@ -84,7 +95,7 @@ struct View {
 }
 
 impl View {
-    fn new(global: &Global) -> Self {
+    fn new(global: &Global, unread: Unread) -> Self {
         let form = if global.json {
             Form::Json {
                 last: String::new(),
@@ -98,6 +109,7 @@ impl View {
         };
         Self {
             form,
+            unread,
             started: Instant::now(),
             running: 0,
             alone_since: None,
@@ -119,7 +131,7 @@ impl View {
             let text = format!("swath: the job waits: {missing}");
             match &self.form {
                 Form::Bar(bar) => bar.println(text),
-                _ => eprintln!("{text}"),
+                _ => note!("{text}"),
             }
         }
     }
@@ -136,15 +148,22 @@ impl View {
             Form::Lines { last } => {
                 if last.is_none_or(|last| last.elapsed() >= LINE_PERIOD) {
                     *last = Some(Instant::now());
-                    eprintln!("{done}/{all} tasks, {line}");
+                    note!("{done}/{all} tasks, {line}");
                 }
             }
             Form::Json { last } => {
                 let document = JobDocument::from(progress);
                 let text = serde_json::to_string(&document).unwrap_or_default();
-                if *last != text {
-                    println!("{text}");
-                    *last = text;
+                if *last == text {
+                    return;
+                }
+                match (output::write(format_args!("{text}\n")), self.unread) {
+                    (Ok(()), _) => *last = text,
+                    (Err(error), Unread::GoOn) => {
+                        output::unwritten(&error);
+                        self.form = Form::Silent;
+                    }
+                    (Err(error), Unread::End) => std::process::exit(output::unwritten(&error)),
                 }
             }
             Form::Silent => {}
@@ -200,7 +219,7 @@ impl View {
             Form::Json { .. } | Form::Silent => return,
             Form::Lines { .. } => {}
         }
-        eprintln!(
+        note!(
             "{}: job {} {} ({done} of {all} tasks in {took})",
             progress.title,
             progress.job,
@@ -261,7 +280,7 @@ pub(crate) fn print(progress: &JobProgress, as_json: bool) {
     if as_json {
         return json(&JobDocument::from(progress));
     }
-    println!(
+    say!(
         "{}  {}  {}",
         progress.job,
         progress.progress.state.name(),
@@ -282,14 +301,14 @@ pub(crate) fn print(progress: &JobProgress, as_json: bool) {
             ]
         })
         .collect();
-    crate::output::table(
+    output::table(
         &["STAGE", "DONE", "QUEUED", "RETRIED", "FAILED RUNS", "DEAD"],
         &rows,
     );
     if progress.is_complete() || progress.progress.plan_failure.is_some() {
-        println!("The job {}.", progress.sentence());
+        say!("The job {}.", progress.sentence());
     } else if let Some(wait) = wait(progress) {
-        println!("The job begins in {}.", crate::output::span(wait));
+        say!("The job begins in {}.", output::span(wait));
     }
 }
 

@@ -52,14 +52,16 @@ impl Zonal {
         let raster = input("raster", &self.input)?;
         let names = self.stats.split(',').filter(|name| !name.trim().is_empty());
         let statistics: Result<Vec<Statistic>, _> = names.map(str::parse).collect();
+        let statistics =
+            statistics.map_err(|error| CliError::arguments("spec-statistic", &error))?;
+        once_each(&statistics)?;
         let operation = TaskOperation::ZonalStats(ZonalStats {
             raster: raster.path,
             band: raster.band,
             zones: absolute(&self.zones)?,
             zones_format: self.zones_format.map(FormatName::into_spec),
             zones_crs: self.zones_crs,
-            statistics: statistics
-                .map_err(|error| CliError::arguments("spec-statistic", &error))?,
+            statistics,
             pixels: match self.pixels {
                 PixelsName::Default => Pixels::Default,
                 PixelsName::AllTouched => Pixels::AllTouched,
@@ -69,5 +71,19 @@ impl Zonal {
             prefix: self.column_prefix,
         });
         Ok((operation, Some(self.output.into_spec()?)))
+    }
+}
+
+/// Refuses a statistic that is named twice: no prefix would tell its columns apart.
+fn once_each(statistics: &[Statistic]) -> Result<(), CliError> {
+    let mut names: Vec<&str> = statistics.iter().map(Statistic::name).collect();
+    names.sort_unstable();
+    let same = |pair: &&[&str]| pair.first() == pair.last();
+    match names.windows(2).find(same).and_then(<[_]>::first) {
+        None => Ok(()),
+        Some(name) => {
+            let message = format!("--stats names '{name}' twice; name each statistic once");
+            Err(CliError::asked("spec-statistic", message))
+        }
     }
 }

@@ -3,6 +3,10 @@
 #[cfg(test)]
 mod cli {
     mod doctor;
+    mod drain;
+    mod json;
+    mod pipe;
+    mod refused;
 
     use std::path::Path;
     use std::process::{Command, Output, Stdio};

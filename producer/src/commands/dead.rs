@@ -12,7 +12,7 @@ use swath::wire::{self, TaskMessage};
 use super::inspect;
 use crate::arguments::{DeadCommand, Global, Letters};
 use crate::failure::CliError;
-use crate::output;
+use crate::output::{self, JobDocument, say};
 
 pub(crate) async fn dead(command: DeadCommand, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
@@ -21,8 +21,13 @@ pub(crate) async fn dead(command: DeadCommand, global: &Global) -> Result<(), Cl
         DeadCommand::Show { letter } => show(&client, &letter, global).await,
         DeadCommand::Replay { letters } => replay(&client, &letters, global).await,
         DeadCommand::Purge { letters } => {
-            for letter in chosen(&client, &letters).await? {
+            let letters = chosen(&client, &letters).await?;
+            for letter in &letters {
                 client.purge_letter(&letter.id).await?;
+            }
+            if global.json {
+                let ids: Vec<_> = letters.iter().map(|letter| &letter.id).collect();
+                output::json(&serde_json::json!({ "letters": ids }));
             }
             Ok(())
         }
@@ -60,9 +65,9 @@ async fn show(client: &Client, id: &LetterId, global: &Global) -> Result<(), Cli
             output::json(&document(&letter));
             continue;
         }
-        println!("{}: {}", letter.id, letter.cause);
+        say!("{}: {}", letter.id, letter.cause);
         if let Some(message) = message(&letter) {
-            println!("{message}");
+            say!("{message}");
         }
         let row = |tried: &swath::broker::FailedTry| {
             vec![
@@ -89,8 +94,13 @@ async fn replay(client: &Client, letters: &Letters, global: &Global) -> Result<(
         );
         return Err(CliError::asked("no-task", message));
     }
+    let mut retried = Vec::new();
     for job in jobs {
-        inspect::retry_now(client, job, global).await?;
+        let progress = inspect::retry_now(client, job, global).await?;
+        retried.push(JobDocument::from(&progress));
+    }
+    if global.json {
+        output::json(&retried);
     }
     Ok(())
 }

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use swath::Client;
-use swath::client::Audit;
-use swath::ids::{JobId, WorkerId};
+use swath::client::{self, Audit, JobProgress};
+use swath::ids::JobId;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
-use crate::output::{self, JobDocument};
-use crate::progress;
+use crate::output::{self, JobDocument, note, say};
+use crate::progress::{self, Unread};
 
 pub(crate) async fn jobs(global: &Global) -> Result<(), CliError> {
     let jobs = global.connect().await?.jobs().await?;
@@ -21,7 +21,7 @@ pub(crate) async fn jobs(global: &Global) -> Result<(), CliError> {
         output::json(&documents);
         return Ok(());
     }
-    let row = |summary: &swath::client::JobSummary| {
+    let row = |summary: &client::JobSummary| {
         let (done, all) = summary.progress.tasks();
         vec![
             summary.job.to_string(),
@@ -39,7 +39,7 @@ pub(crate) async fn jobs(global: &Global) -> Result<(), CliError> {
 pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
     if watch {
-        let ended = progress::follow(&client, job, global).await?;
+        let ended = progress::follow(&client, job, global, Unread::End).await?;
         return CliError::of_outcome(ended.outcome.as_ref());
     }
     let progress = client.status(job).await?;
@@ -47,7 +47,7 @@ pub(crate) async fn status(job: &JobId, watch: bool, global: &Global) -> Result<
     if !global.json && !progress.is_complete() {
         let workers = client.workers().await?;
         if let Some(wanted) = progress::missing_worker(&progress.queue, &workers) {
-            println!("The job waits: {wanted}.");
+            say!("The job waits: {wanted}.");
         }
     }
     Ok(())
@@ -60,11 +60,9 @@ pub(crate) async fn audit(job: &JobId, global: &Global) -> Result<(), CliError> 
     if global.json {
         output::json(&serde_json::json!({ "job": job, "events": events, "left_out": left_out }));
     } else if left_out > 0 {
-        println!(
-            "{events} events keep the invariants; {left_out} records are not for this version"
-        );
+        say!("{events} events keep the invariants; {left_out} records are not for this version");
     } else {
-        println!("{events} events keep the invariants");
+        say!("{events} events keep the invariants");
     }
     Ok(())
 }
@@ -78,25 +76,61 @@ fn verdict(found: &Audit) -> Result<(), CliError> {
 
 pub(crate) async fn cancel(job: &JobId, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
-    client.cancel(job).await?;
-    let waited = tokio::time::timeout(Duration::from_secs(10), client.wait(job)).await;
-    if !global.quiet && !global.json {
+    let mut waited = cancel_once(&client, job).await?;
+    if waited.is_none() {
+        // Who coordinated it may have been killed just before, and counted as alive.
+        waited = cancel_once(&client, job).await?;
+    }
+    if global.json {
+        let progress = match waited {
+            Some(ended) => ended,
+            None => client.status(job).await?,
+        };
+        output::json(&JobDocument::from(&progress));
+    } else if !global.quiet {
         match waited {
-            Ok(Ok(ended)) => eprintln!("job {job} {}", ended.sentence()),
-            _ => eprintln!("job {job} will be cancelled as soon as a worker coordinates it"),
+            Some(ended) => note!("job {job} {}", ended.sentence()),
+            None => note!("job {job} will be cancelled as soon as a worker coordinates it"),
         }
     }
     Ok(())
 }
 
+/// Asks to cancel a job; returns how it ended, if it did within 10 s.
+async fn cancel_once(client: &Client, job: &JobId) -> Result<Option<JobProgress>, CliError> {
+    client.cancel(job).await?;
+    let waited = tokio::time::timeout(Duration::from_secs(10), client.wait(job)).await;
+    Ok(waited.ok().and_then(Result::ok))
+}
+
 pub(crate) async fn retry(job: &JobId, watch: bool, global: &Global) -> Result<(), CliError> {
     let client = global.connect().await?;
-    retry_now(&client, job, global).await?;
+    let progress = retry_now(&client, job, global).await?;
+    if global.json {
+        output::json(&JobDocument::from(&progress));
+    }
     if !watch {
         return Ok(());
     }
-    let ended = progress::follow(&client, job, global).await?;
+    let ended = progress::follow(&client, job, global, Unread::End).await?;
     CliError::of_outcome(ended.outcome.as_ref())
+}
+
+/// Removes a job that has ended.
+pub(crate) async fn forget(job: &JobId, global: &Global) -> Result<(), CliError> {
+    let forgotten = global.connect().await?.forget(job).await;
+    forgotten.map_err(|error| match error {
+        client::Error::NoResults { job, .. } => {
+            let message =
+                format!("job '{job}' has not ended; cancel it first, with `swath cancel {job}`");
+            CliError::asked("not-ended", message)
+        }
+        error => error.into(),
+    })?;
+    if global.json {
+        output::json(&serde_json::json!({ "job": job }));
+    }
+    Ok(())
 }
 
 /// Retries a job and says where it stands.
@@ -104,13 +138,13 @@ pub(super) async fn retry_now(
     client: &Client,
     job: &JobId,
     global: &Global,
-) -> Result<(), CliError> {
+) -> Result<JobProgress, CliError> {
     let progress = client.retry(job).await?;
     if !global.quiet && !global.json {
         let (done, all) = progress.tasks();
-        eprintln!("job {job} goes on: {done} of {all} tasks are done");
+        note!("job {job} goes on: {done} of {all} tasks are done");
     }
-    Ok(())
+    Ok(progress)
 }
 
 pub(crate) async fn workers(global: &Global) -> Result<(), CliError> {
@@ -120,26 +154,6 @@ pub(crate) async fn workers(global: &Global) -> Result<(), CliError> {
     } else {
         let rows: Vec<_> = workers.iter().map(output::worker_row).collect();
         output::table(&output::WORKER_HEADER, &rows);
-    }
-    Ok(())
-}
-
-pub(crate) async fn drain(worker: &WorkerId, wait: bool, global: &Global) -> Result<(), CliError> {
-    let client = global.connect().await?;
-    let is_up = async || -> Result<bool, CliError> {
-        Ok(client
-            .workers()
-            .await?
-            .iter()
-            .any(|state| state.id == *worker))
-    };
-    if !is_up().await? {
-        let message = format!("there is no live worker '{worker}'; `swath workers` lists them");
-        return Err(CliError::asked("no-such-worker", message));
-    }
-    client.drain(worker).await?;
-    while wait && is_up().await? {
-        tokio::time::sleep(Duration::from_millis(250)).await;
     }
     Ok(())
 }

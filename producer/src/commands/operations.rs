@@ -8,7 +8,7 @@ use swath::ops::local::sensor;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
-use crate::output;
+use crate::output::{self, say};
 
 #[derive(Serialize)]
 struct OperationDocument<'a> {
@@ -67,7 +67,7 @@ fn list(global: &Global) {
         .map(|operation| vec![operation.name.to_owned(), operation.summary.to_owned()])
         .collect();
     output::table(&["OPERATION", "WHAT"], &rows);
-    println!();
+    say!("");
     let rows: Vec<_> = index::all()
         .map(|index| {
             vec![
@@ -78,13 +78,13 @@ fn list(global: &Global) {
         })
         .collect();
     output::table(&["INDEX", "BANDS", "WHAT"], &rows);
-    println!("\nIndices of the catalogue that are not computed:");
+    say!("\nIndices of the catalogue that are not computed:");
     for (name, long_name, why) in index::left_out() {
-        println!("  {name} ({long_name}): {why}");
+        say!("  {name} ({long_name}): {why}");
     }
-    println!("\nOperations of task queues known to every worker:");
+    say!("\nOperations of task queues known to every worker:");
     for (name, summary) in Registry::built_in().list() {
-        println!("  {name}: {summary}");
+        say!("  {name}: {summary}");
     }
 }
 
@@ -139,7 +139,7 @@ fn show_operation(operation: &OperationInfo, global: &Global) {
     if global.json {
         return output::json(&document);
     }
-    println!("{}: {}\n", document.name, document.summary);
+    say!("{}: {}\n", document.name, document.summary);
     let rows: Vec<_> = document
         .parameters
         .iter()
@@ -153,39 +153,39 @@ fn show_operation(operation: &OperationInfo, global: &Global) {
         })
         .collect();
     output::table(&["PARAMETER", "DEFAULT", "MEANING"], &rows);
-    println!("\n{}", document.example);
+    say!("\n{}", document.example);
 }
 
 fn show_index(index: &Index, global: &Global) {
     if global.json {
         return output::json(&index_document(index));
     }
-    println!("{}: {} ({})", index.name, index.long_name, index.domain);
-    println!("  {} = {}", index.name, index.formula);
-    println!("  bands: {}", index.bands.join(", "));
+    say!("{}: {} ({})", index.name, index.long_name, index.domain);
+    say!("  {} = {}", index.name, index.formula);
+    say!("  bands: {}", index.bands.join(", "));
     if !index.constants.is_empty() {
         let list: Vec<_> = index
             .constants
             .iter()
             .map(|(name, value)| format!("{name} = {value}"))
             .collect();
-        println!("  constants: {}", list.join(", "));
+        say!("  constants: {}", list.join(", "));
     }
     if !index.wavelengths.is_empty() {
         let names = index.wavelengths.join(", ");
-        println!("  wavelengths in nm, from --sensor or --constant: {names}");
+        say!("  wavelengths in nm, from --sensor or --constant: {names}");
     }
     let sensors = sensors(index);
     if !sensors.is_empty() {
-        println!("  sensors: {}", sensors.join(", "));
+        say!("  sensors: {}", sensors.join(", "));
     }
-    println!("  source: {}", index.source);
+    say!("  source: {}", index.source);
     let inputs: Vec<_> = index
         .bands
         .iter()
         .map(|band| format!("-i {band}=FILE"))
         .collect();
-    println!(
+    say!(
         "\nswath run index {} {} -o OUT.tif",
         index.name,
         inputs.join(" ")

@@ -4,6 +4,7 @@ use std::io::Write;
 use std::path::Path;
 
 use swath::ids::JobId;
+use swath::io::commit::check_file;
 use swath::spec::Output;
 #[cfg(feature = "tables")]
 use swath::{
@@ -14,11 +15,14 @@ use swath::{
 
 use crate::arguments::Global;
 use crate::failure::CliError;
-use crate::output;
+#[cfg(feature = "tables")]
+use crate::output::note;
+use crate::output::{self, say};
 
 pub(crate) async fn results(
     job: &JobId,
     file: Option<&Path>,
+    overwrite: bool,
     global: &Global,
 ) -> Result<(), CliError> {
     let client = global.connect().await?;
@@ -34,8 +38,16 @@ pub(crate) async fn results(
                 committed.path
             ),
         )),
-        (Some(Output::Table(_)), Some(file)) => fetch_table(&client, job, file, global).await,
-        (None, _) => write_returned(&client.results(job).await?, file),
+        (Some(Output::Table(_)), Some(file)) => {
+            fetch_table(&client, job, (file, overwrite), global).await
+        }
+        (None, file) => {
+            if let Some(file) = file {
+                check_file(file, overwrite)
+                    .map_err(|error| CliError::arguments(error.code(), &error))?;
+            }
+            write_returned(&client.results(job).await?, file)
+        }
     }
 }
 
@@ -44,7 +56,7 @@ fn show(committed: &Output, global: &Global) {
     if global.json {
         output::json(committed);
     } else {
-        println!("{}", committed.path());
+        say!("{}", committed.path());
     }
 }
 
@@ -53,28 +65,32 @@ fn write_returned(
     results: &[(u32, impl AsRef<[u8]>)],
     file: Option<&Path>,
 ) -> Result<(), CliError> {
-    let cannot = |error: std::io::Error| match file {
-        Some(path) => CliError::asked(
-            "output",
-            format!("cannot write {}: {error}", path.display()),
-        ),
-        None => CliError::asked("output", format!("results: {error}")),
-    };
-    let mut out: Box<dyn Write> = match file {
-        None => Box::new(std::io::stdout().lock()),
-        Some(path) => Box::new(std::io::BufWriter::new(
-            std::fs::File::create(path).map_err(cannot)?,
-        )),
-    };
-    for (task, result) in results {
+    let mut lines = results.iter().map(|(task, result)| {
         let result = String::from_utf8_lossy(result.as_ref());
-        writeln!(out, "{{\"task\":{task},\"result\":{result}}}").map_err(cannot)?;
-    }
-    out.flush().map_err(cannot)
+        format!("{{\"task\":{task},\"result\":{result}}}")
+    });
+    let Some(path) = file else {
+        lines.for_each(|line| say!("{line}"));
+        return Ok(());
+    };
+    let mut write = || {
+        let mut out = std::io::BufWriter::new(std::fs::File::create(path)?);
+        lines.try_for_each(|line| writeln!(out, "{line}"))?;
+        out.flush()
+    };
+    write().map_err(|error: std::io::Error| {
+        let path = path.display();
+        CliError::asked("output", format!("cannot write {path}: {error}"))
+    })
 }
 
 #[cfg(not(feature = "tables"))]
-async fn fetch_table(_: &swath::Client, _: &JobId, _: &Path, _: &Global) -> Result<(), CliError> {
+async fn fetch_table(
+    _: &swath::Client,
+    _: &JobId,
+    _: (&Path, bool),
+    _: &Global,
+) -> Result<(), CliError> {
     let message = "this swath was built without tables; build it with the feature 'tables'";
     Err(CliError::asked("no-tables", message.to_owned()))
 }
@@ -84,10 +100,13 @@ async fn fetch_table(_: &swath::Client, _: &JobId, _: &Path, _: &Global) -> Resu
 async fn fetch_table(
     client: &swath::Client,
     job: &JobId,
-    file: &Path,
+    (file, overwrite): (&Path, bool),
     global: &Global,
 ) -> Result<(), CliError> {
-    let output = TableOutput::new(file.to_string_lossy());
+    let output = TableOutput {
+        overwrite,
+        ..TableOutput::new(file.to_string_lossy())
+    };
     let workers = client.workers().await?;
     let serving = workers.iter().filter(|worker| !worker.flight.is_empty());
     let mut met = None;
@@ -100,7 +119,7 @@ async fn fetch_table(
         match fetch::fetch(&from, job, &output).await {
             Ok(fetched) => {
                 if !global.quiet {
-                    eprintln!("{} rows of job {job} in {}", fetched.rows, file.display());
+                    note!("{} rows of job {job} in {}", fetched.rows, file.display());
                 }
                 return Ok(());
             }

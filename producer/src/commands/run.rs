@@ -8,7 +8,7 @@ use swath::{Client, JobSpec, WorkerConfig};
 use crate::arguments::{Global, RunArguments};
 use crate::failure::CliError;
 use crate::interrupt::interrupted;
-use crate::progress;
+use crate::progress::{self, Unread};
 
 pub(crate) async fn run(arguments: RunArguments, global: &Global) -> Result<(), CliError> {
     let spec = arguments.job.into_spec()?;
@@ -50,7 +50,7 @@ pub(crate) async fn finish(
 ) -> Result<(), CliError> {
     let job = client.submit(spec, options).await?;
     let followed = tokio::select! {
-        followed = progress::follow(client, &job, global) => followed,
+        followed = progress::follow(client, &job, global, Unread::GoOn) => followed,
         () = interrupted() => {
             client.cancel(&job).await?;
             let waited = tokio::time::timeout(std::time::Duration::from_secs(5), client.wait(&job)).await;

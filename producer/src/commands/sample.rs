@@ -12,7 +12,7 @@ use swath::io::sample::{Error, SampleOptions, write_sample};
 use crate::arguments::Global;
 use crate::failure::CliError;
 use crate::interrupt::interrupted;
-use crate::output;
+use crate::output::{self, say};
 
 pub(crate) async fn sample(
     dir: &Path,
@@ -61,7 +61,7 @@ pub(crate) async fn sample(
         output::json(&files);
     } else {
         for file in files {
-            println!("{}", file.display());
+            say!("{}", file.display());
         }
     }
     Ok(())

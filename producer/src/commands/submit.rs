@@ -13,7 +13,8 @@ use swath::time::Timestamp;
 use crate::arguments::{ExplainArguments, Global, SubmitArguments};
 use crate::failure::CliError;
 use crate::interrupt::interrupted;
-use crate::{output, progress};
+use crate::output::{self, say};
+use crate::progress::{self, Unread};
 
 pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Result<(), CliError> {
     let spec = arguments.job.into_spec()?;
@@ -25,12 +26,16 @@ pub(crate) async fn submit(arguments: SubmitArguments, global: &Global) -> Resul
     };
     let job = client.submit(&spec, options).await?;
     // Whoever asked to be idempotent may ask again until this line is out.
-    println!("{job}");
+    if global.json {
+        output::json(&serde_json::json!({ "job": job }));
+    } else {
+        say!("{job}");
+    }
     if !arguments.watch {
         return Ok(());
     }
     let ended = tokio::select! {
-        ended = progress::follow(&client, &job, global) => ended?,
+        ended = progress::follow(&client, &job, global, Unread::End) => ended?,
         () = interrupted() => {
             return Err(CliError::interrupted("no longer watching; the job goes on"));
         }
@@ -52,7 +57,7 @@ pub(crate) async fn explain(arguments: ExplainArguments, global: &Global) -> Res
     if global.json {
         output::json(&stages);
     } else {
-        print!("{}", explain::to_text(&stages));
+        output::print(format_args!("{}", explain::to_text(&stages)));
     }
     Ok(())
 }

@@ -47,7 +47,7 @@ fn find<'a>(checks: &'a [Value], name: &str, of: Option<&str>) -> &'a Value {
 }
 
 /// What a worker of this version would say of itself, with a port that nothing listens on.
-fn state(id: &str) -> WorkerState {
+pub(super) fn state(id: &str) -> WorkerState {
     WorkerState {
         id: WorkerId::new(id).unwrap(),
         incarnation: Incarnation(1),

@@ -14,12 +14,15 @@ use swath::job::failure::chain;
 
 use crate::arguments::Global;
 use crate::failure::CliError;
-use crate::output;
+use crate::output::{self, say};
 
 /// How long one answer may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 /// Clocks that differ by no more are taken for equal.
 const CLOCK_TOLERANCE_US: u64 = 2_000_000;
+
+/// How long a live worker is silent at most: it announces itself every 2 s.
+pub(super) const SILENCE_US: i64 = 5_000_000;
 
 /// How a check came out, the worst last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -149,9 +152,9 @@ fn print(check: &Check) {
     };
     let of = check.of.as_ref().map(|of| format!("{of}: "));
     let of = of.unwrap_or_default();
-    println!("{verdict:<8}{:<13}{of}{}", check.check, check.found);
+    say!("{verdict:<8}{:<13}{of}{}", check.check, check.found);
     if let Some(advice) = &check.advice {
-        println!("{:<21}-> {advice}", "");
+        say!("{:<21}-> {advice}", "");
     }
 }
 

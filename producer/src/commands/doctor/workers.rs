@@ -11,11 +11,9 @@ use swath::job::failure::chain;
 use swath::time::Timestamp;
 use swath::wire::{self, StoreDisk, WorkerState};
 
-use super::{Check, PATIENCE, Verdict, clock};
+use super::{Check, PATIENCE, SILENCE_US, Verdict, clock};
 use crate::output::bytes;
 
-/// A worker announces itself every 2 s.
-const SILENCE_US: i64 = 5_000_000;
 /// Free bytes of a store's disk below which it is worth a warning, and below which it is a problem.
 const FREE_WARNING: u64 = 2 << 30;
 const FREE_PROBLEM: u64 = 256 << 20;
