@@ -15,7 +15,7 @@ use crate::coordinator::{CoordinatorService, Driven};
 use crate::exchange::{self, PartitionStore, StoreConfig};
 use crate::exchange::{FetchConfig, FlightConfig, FlightExchange, FlightServer};
 use crate::ids::{Incarnation, WorkerId, WorkerRef};
-use crate::io::source::{self, Sources};
+use crate::io::source::{self, HttpPolicy, Sources};
 use crate::job::failure::chain;
 use crate::ops::Registry;
 use crate::tables::Tables;
@@ -110,7 +110,7 @@ impl Worker {
             broker,
             store,
             exchange,
-            sources: Sources::new()?,
+            sources: Sources::with_policy(caching(config.memory_bytes))?,
             tables: Tables::new(),
             registry,
         };
@@ -251,6 +251,15 @@ async fn until_drained<T>(
     }
     stop.cancel();
     run.await
+}
+
+/// Keeps of what was read from servers no more than a small part of the worker's memory.
+fn caching(memory_bytes: u64) -> HttpPolicy {
+    let policy = HttpPolicy::default();
+    HttpPolicy {
+        cache_bytes: policy.cache_bytes.min(memory_bytes / 32),
+        ..policy
+    }
 }
 
 fn default_id() -> WorkerId {

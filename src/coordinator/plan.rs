@@ -36,6 +36,8 @@ pub async fn make_plan(
 pub(crate) async fn read_catalog(spec: &JobSpec, sources: &Sources) -> Result<Catalog, Failure> {
     let rasters = stream::iter(raster_paths(spec).into_iter().map(str::to_owned))
         .map(|path| async move {
+            // What was read for an earlier job is not what this one is planned for.
+            sources.forget(&path);
             let file = RasterFile::open(sources, &path)
                 .await
                 .map_err(|error| Failure::of(error.class(), error.code(), &error))?;

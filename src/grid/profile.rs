@@ -44,4 +44,7 @@ pub struct RasterFacts {
     /// How it is to be shown.
     #[serde(default)]
     pub look: Look,
+    /// What tells the states of a remote file apart; none of one on a disk, or that was not opened.
+    #[serde(default)]
+    pub version: Option<u64>,
 }

@@ -95,6 +95,7 @@ impl Catalog {
             };
             let facts = RasterFacts {
                 profile,
+                version: None,
                 ..facts.clone()
             };
             self.rasters.entry(layer.path.clone()).or_insert(facts);

@@ -29,6 +29,7 @@ pub(super) fn plan(spec: &JobSpec, catalog: &Catalog, input: &str) -> Result<Pla
     let sources = vec![SourceBands {
         path: input.to_owned(),
         bands: (1..=from.bands).collect(),
+        version: None,
     }];
     let profile = RasterProfile {
         bands: from.bands.saturating_add(u16::from(mask_to_alpha)),

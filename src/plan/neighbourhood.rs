@@ -25,6 +25,7 @@ pub(super) fn terrain(
     let source = SourceBands {
         path: terrain.input.clone(),
         bands: vec![terrain.band],
+        version: None,
     };
     let profile = &common_grid(std::slice::from_ref(&source), catalog)?.profile;
     let kernel = FocalKernel::Terrain {
@@ -87,6 +88,7 @@ fn bands(path: &str, band: Option<u16>, facts: &RasterFacts) -> SourceBands {
     SourceBands {
         path: path.to_owned(),
         bands: band.map_or_else(|| (1..=facts.profile.bands).collect(), |band| vec![band]),
+        version: None,
     }
 }
 
@@ -219,6 +221,7 @@ mod tests {
             pixel_interleaved: false,
             classes: false,
             look: crate::grid::Look::default(),
+            version: None,
         }
     }
 

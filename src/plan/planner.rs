@@ -290,6 +290,7 @@ fn group_by_file(
                 let source = SourceBands {
                     path: input.path.clone(),
                     bands: vec![band],
+                    version: None,
                 };
                 grouped.push((source, vec![label]));
             }
@@ -420,8 +421,12 @@ pub(super) fn raster_plan(
     } else {
         Resampling::Average
     });
+    let of_this_state = |source: SourceBands| SourceBands {
+        version: catalog.rasters.get(&source.path).and_then(|it| it.version),
+        ..source
+    };
     let raster = Arc::new(RasterStage {
-        sources,
+        sources: sources.into_iter().map(of_this_state).collect(),
         kernel,
         output: profile,
         layout,

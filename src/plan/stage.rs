@@ -122,6 +122,9 @@ pub struct ZonalStage {
     pub ranges: u32,
     /// Where the result goes.
     pub output: TableOutput,
+    /// The state of the raster for which was planned, of a remote one.
+    #[serde(default)]
+    pub version: Option<u64>,
 }
 
 /// A fragment of a query, and what becomes of its rows.
@@ -153,6 +156,9 @@ pub struct SourceBands {
     pub path: String,
     /// The bands, from 1.
     pub bands: Vec<u16>,
+    /// The state of the file for which was planned, of a remote one.
+    #[serde(default)]
+    pub version: Option<u64>,
 }
 
 /// What is computed from the bands of the sources.

@@ -31,6 +31,7 @@ fn facts(size: u32, chunk: (u32, u32)) -> RasterFacts {
         pixel_interleaved: false,
         classes: false,
         look: crate::grid::Look::default(),
+        version: None,
     }
 }
 

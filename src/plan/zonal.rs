@@ -102,6 +102,7 @@ pub(super) fn plan(
         zones_per_range: u32::try_from(per_range).unwrap_or(u32::MAX),
         ranges: u32::try_from(zones.zones.div_ceil(per_range).max(1)).unwrap_or(u32::MAX),
         output: output.clone(),
+        version: facts.version,
     });
     let mut stages = stages(&stage, facts, zones.side_bytes);
     stages.push(table::commit(output, 2));
@@ -250,6 +251,7 @@ mod tests {
             pixel_interleaved: false,
             classes: false,
             look: crate::grid::Look::default(),
+            version: None,
         }
     }
 

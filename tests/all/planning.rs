@@ -120,6 +120,43 @@ async fn a_job_that_waits_for_a_source_while_it_is_planned_hears_cancel_and_dead
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_url_that_was_replaced_since_the_last_job_is_read_as_it_is_now_by_every_worker() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = served_scene(dir.path()).await;
+    let options = LocalOptions {
+        workers: 2,
+        ..LocalOptions::default()
+    };
+    let cluster = LocalCluster::start(options).await.unwrap();
+    let client = cluster.client();
+    let copy = async |from: &str, name: String| {
+        let output = dir.path().join(name);
+        let job = client
+            .submit(&convert(from, &output), SubmitOptions::default())
+            .await
+            .unwrap();
+        let ended = end_of(&client, &job).await;
+        assert!(ended.succeeded(), "{}", ended.sentence());
+        std::fs::read(output).unwrap()
+    };
+    // Of the same size, type and grid.
+    let (red, nir) = (dir.path().join("red.tif"), dir.path().join("nir.tif"));
+    let wanted = copy(&nir.display().to_string(), "nir-copy.tif".to_owned()).await;
+    server.replace(std::fs::read(&red).unwrap());
+    for n in 0..6 {
+        assert_ne!(copy(&server.url, format!("before-{n}.tif")).await, wanted);
+    }
+    server.replace(std::fs::read(&nir).unwrap());
+    for n in 0..6 {
+        assert!(
+            copy(&server.url, format!("after-{n}.tif")).await == wanted,
+            "job {n}"
+        );
+    }
+    cluster.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_done_is_refused_by_name_before_any_task_runs() {
     let dir = tempfile::tempdir().unwrap();
     scene(dir.path(), 300);

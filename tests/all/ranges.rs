@@ -32,6 +32,8 @@ pub(crate) struct Server {
     pub(crate) url: String,
     faults: Arc<Mutex<VecDeque<Fault>>>,
     ranges: Arc<Mutex<Vec<Range<u64>>>>,
+    /// The file, and how often it was replaced.
+    file: Arc<Mutex<(Arc<Vec<u8>>, u32)>>,
     task: tokio::task::JoinHandle<()>,
 }
 
@@ -47,20 +49,28 @@ impl Server {
         let url = format!("http://{}/scene.tif", listener.local_addr().unwrap());
         let faults: Arc<Mutex<VecDeque<Fault>>> = Arc::default();
         let ranges: Arc<Mutex<Vec<Range<u64>>>> = Arc::default();
-        let (file, queue, log) = (Arc::new(file), Arc::clone(&faults), Arc::clone(&ranges));
+        let file = Arc::new(Mutex::new((Arc::new(file), 0)));
+        let (state, queue, log) = (Arc::clone(&file), Arc::clone(&faults), Arc::clone(&ranges));
         let task = tokio::spawn(async move {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
-                let (file, queue, log) = (Arc::clone(&file), Arc::clone(&queue), Arc::clone(&log));
-                tokio::spawn(async move { answer(stream, &file, &queue, &log).await });
+                let (file, version) = state.lock().unwrap().clone();
+                let (queue, log) = (Arc::clone(&queue), Arc::clone(&log));
+                tokio::spawn(async move { answer(stream, (&file, version), &queue, &log).await });
             }
         });
         Self {
             url,
             faults,
             ranges,
+            file,
             task,
         }
+    }
+
+    pub(crate) fn replace(&self, file: Vec<u8>) {
+        let mut state = self.file.lock().unwrap();
+        *state = (Arc::new(file), state.1 + 1);
     }
 
     pub(crate) fn will(&self, faults: impl IntoIterator<Item = Fault>) {
@@ -79,7 +89,7 @@ impl Server {
 /// Answers one request and closes the connection; a client that goes away is nothing to report.
 async fn answer(
     mut stream: TcpStream,
-    file: &[u8],
+    (file, version): (&[u8], u32),
     faults: &Mutex<VecDeque<Fault>>,
     log: &Mutex<Vec<Range<u64>>>,
 ) {
@@ -103,10 +113,9 @@ async fn answer(
     let fault = faults.lock().unwrap().pop_front().unwrap_or(Fault::None);
 
     let body = &file[first as usize..end as usize];
-    let etag = if fault == Fault::OtherEtag {
-        "\"b\""
-    } else {
-        "\"a\""
+    let etag = match fault {
+        Fault::OtherEtag => "\"b\"".to_owned(),
+        _ => format!("\"a{version}\""),
     };
     let partial = |from: u64| {
         format!(

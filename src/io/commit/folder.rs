@@ -5,8 +5,8 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::prefix::Parts;
-use super::staged::{folder_of, prefix};
-use super::{Error, object, publish, sweep};
+use super::staged::{OLD, folder_of, prefix};
+use super::{Error, check_around, check_writable, object, publish, sweep};
 use crate::ids::{ExecutionId, JobId};
 
 /// A temporary folder beside an output, removed when dropped before it is committed; in a bucket, uploads that are aborted.
@@ -103,29 +103,46 @@ impl TemporaryFolder {
         let path = self.temporary.join(MANIFEST);
         fs::write(&path, manifest).map_err(step("written", &path))?;
         self.sync()?;
-        let old = self.temporary.with_extension("old");
-        if fs::read(self.output.join(MANIFEST)).is_ok_and(|found| found == manifest) {
-            return Ok(());
+        if !is_of(&self.output, manifest) {
+            self.replace(manifest, overwrite)?;
         }
+        publish::sync_folder(&folder_of(&self.output)?)?;
+        sweep(&self.output, &self.job);
+        Ok(())
+    }
+
+    /// Gives the folder its name. Another execution of the job may do the same at any moment, and sweep ours away.
+    fn replace(&self, manifest: &[u8], overwrite: bool) -> Result<(), Error> {
+        let old = self.temporary.with_extension(OLD);
         if overwrite {
-            // Two steps: between them there is no output, and never half of one.
+            // Two steps: between them there is no output, and never half of one. Who dies there leaves the old one to be swept,
+            // or brought back.
             match fs::rename(&self.output, &old) {
                 Ok(()) => {}
                 Err(error) if error.kind() == ErrorKind::NotFound => {}
                 Err(error) => return Err(step("replaced", &self.output)(error)),
             }
         }
-        let committed = publish::rename_if_absent(&self.temporary, &self.output);
-        committed.map_err(|source| match source.kind() {
-            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty => Error::Exists {
-                path: self.output.clone(),
-            },
-            _ => step("committed", &self.output)(source),
-        })?;
-        publish::sync_folder(&folder_of(&self.output)?)?;
-        let _ = fs::remove_dir_all(&old);
-        sweep(&self.output, &self.job);
-        Ok(())
+        let committed = match is_of(&old, manifest) {
+            // It was the output of another execution.
+            true => publish::rename_if_absent(&old, &self.output),
+            false => publish::rename_if_absent(&self.temporary, &self.output),
+        };
+        let Err(source) = committed else {
+            return Ok(());
+        };
+        // What is not to be replaced after all is brought back; where there is something by now, it was to be replaced.
+        let _ = publish::rename_if_absent(&old, &self.output);
+        if is_of(&self.output, manifest) {
+            return Ok(());
+        }
+        match source.kind() {
+            ErrorKind::AlreadyExists | ErrorKind::DirectoryNotEmpty if !overwrite => {
+                let path = self.output.clone();
+                Err(Error::Exists { path })
+            }
+            _ => Err(step("committed", &self.output)(source)),
+        }
     }
 
     fn sync(&self) -> Result<(), Error> {
@@ -137,6 +154,11 @@ impl TemporaryFolder {
         }
         publish::sync_folder(&self.temporary)
     }
+}
+
+/// Tells whether a folder was committed with a manifest.
+fn is_of(folder: &Path, manifest: &[u8]) -> bool {
+    fs::read(folder.join(MANIFEST)).is_ok_and(|found| found == manifest)
 }
 
 impl Drop for TemporaryFolder {
@@ -156,21 +178,14 @@ pub fn check_folder(path: &Path, overwrite: bool) -> Result<(), Error> {
         return object::check_scheme(scheme, path);
     }
     let parent = folder_of(path)?;
-    if !parent.is_dir() {
-        return Err(Error::NoFolder { folder: parent });
-    }
+    check_around(&parent)?;
     let path = path.to_owned();
     match fs::symlink_metadata(&path) {
         Ok(found) if !found.is_dir() => return Err(Error::IsFile { path }),
         Ok(_) if !overwrite => return Err(Error::Exists { path }),
         Ok(_) | Err(_) => {}
     }
-    tempfile::tempfile_in(&parent)
-        .map(drop)
-        .map_err(|source| Error::NotWritable {
-            folder: parent,
-            source,
-        })
+    check_writable(parent)
 }
 
 fn step(step: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> Error {
@@ -214,6 +229,48 @@ mod tests {
         staged(&output, 4, "four").commit(b"b", true).unwrap();
         assert_eq!(read(&output), "four");
         drop(staged(&output, 5, "five"));
+        assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn what_a_killed_execution_had_moved_away_is_removed_or_brought_back() {
+        let around = tempfile::tempdir().unwrap();
+        let output = around.path().join("out");
+        let old = around.path().join(".out.swath-a-0000000000000009.old");
+        let left = || fs::read_dir(around.path()).unwrap().count();
+        staged(&output, 1, "before").commit(b"x", false).unwrap();
+        // It died between the two steps; the job ends otherwise.
+        fs::rename(&output, &old).unwrap();
+        sweep(&output, &JobId::new("a").unwrap());
+        assert_eq!((read(&output).as_str(), left()), ("before", 1));
+        // Another execution commits.
+        fs::rename(&output, &old).unwrap();
+        staged(&output, 2, "after").commit(b"y", true).unwrap();
+        assert_eq!((read(&output).as_str(), left()), ("after", 1));
+        // Leftovers go even when the job has been committed before.
+        let leftover = staged(&output, 3, "late");
+        std::mem::forget(leftover);
+        staged(&output, 4, "again").commit(b"y", true).unwrap();
+        assert_eq!((read(&output).as_str(), left()), ("after", 1));
+    }
+
+    #[test]
+    fn an_execution_that_is_swept_while_it_replaces_brings_the_others_output_back() {
+        let around = tempfile::tempdir().unwrap();
+        let output = around.path().join("out");
+        let frozen = staged(&output, 1, "same");
+        let Place::Disk(frozen) = frozen.0 else {
+            panic!("a folder on a disk");
+        };
+        staged(&output, 2, "same").commit(b"m", true).unwrap();
+        assert!(!frozen.temporary.exists(), "swept");
+        // It wakes after its look at the output.
+        frozen.replace(b"m", true).unwrap();
+        assert_eq!(read(&output), "same");
+        // As a job of another output it fails, and leaves what is there.
+        let error = frozen.replace(b"other", true).unwrap_err();
+        assert!(matches!(error, Error::Step { .. }), "{error:?}");
+        assert_eq!(read(&output), "same");
         assert_eq!(fs::read_dir(around.path()).unwrap().count(), 1);
     }
 

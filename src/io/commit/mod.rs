@@ -11,6 +11,7 @@ mod prefix;
 mod publish;
 pub mod staged;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 pub use behind::WriteBehind;
@@ -109,8 +110,14 @@ impl Error {
             | Self::IsFile { .. }
             | Self::NoFileName { .. }
             | Self::Scheme { .. }
-            | Self::NoFolder { .. }
-            | Self::NotWritable { .. } => FailureClass::Fatal,
+            | Self::NoFolder { .. } => FailureClass::Fatal,
+            // A full disk, say, may be mended.
+            Self::NotWritable { source, .. } => match source.kind() {
+                ErrorKind::PermissionDenied
+                | ErrorKind::ReadOnlyFilesystem
+                | ErrorKind::NotFound => FailureClass::Fatal,
+                _ => FailureClass::Retry { after_ms: None },
+            },
             Self::Remote { source, .. } => source.class(),
             Self::StagedLost { .. } | Self::Step { .. } => FailureClass::Retry { after_ms: None },
         }
@@ -176,9 +183,7 @@ pub fn check_file(path: &Path, overwrite: bool) -> Result<(), Error> {
         return object::check_scheme(scheme, path);
     }
     let folder = staged::folder_of(path)?;
-    if !folder.is_dir() {
-        return Err(Error::NoFolder { folder });
-    }
+    check_around(&folder)?;
     let path = path.to_owned();
     // A link that leads nowhere exists too.
     match std::fs::symlink_metadata(&path) {
@@ -186,9 +191,27 @@ pub fn check_file(path: &Path, overwrite: bool) -> Result<(), Error> {
         Ok(_) if !overwrite => return Err(Error::Exists { path }),
         Ok(_) | Err(_) => {}
     }
-    tempfile::tempfile_in(&folder)
-        .map(drop)
-        .map_err(|source| Error::NotWritable { folder, source })
+    check_writable(folder)
+}
+
+/// Checks that the folder around an output is there.
+fn check_around(folder: &Path) -> Result<(), Error> {
+    let folder = folder.to_owned();
+    match std::fs::metadata(&folder) {
+        Ok(found) if found.is_dir() => Ok(()),
+        Ok(_) => Err(Error::NoFolder { folder }),
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            Err(Error::NoFolder { folder })
+        }
+        Err(source) => Err(Error::NotWritable { folder, source }),
+    }
+}
+
+fn check_writable(folder: PathBuf) -> Result<(), Error> {
+    match tempfile::tempfile_in(&folder) {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::NotWritable { folder, source }),
+    }
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ use tokio::runtime::Handle;
 
 use super::Error;
 use crate::ids::JobId;
-use crate::io::source::{self, Answer, JOB_HEADER, Object, Request, Sources};
+use crate::io::source::{self, Answer, JOB_HEADER, Object, Request, Sources, contains};
 
 /// Bytes of a part; more where 10,000 of them would not do.
 const PART_BYTES: u64 = 16 << 20;
@@ -154,12 +154,14 @@ impl Upload {
     /// [`Error::Exists`] when another object has the name and must not be replaced; else what the server refused.
     pub(super) fn complete(&mut self, there: IfThere) -> Result<(), Error> {
         let runtime = self.runtime.clone();
-        runtime.block_on(self.completed(there))?;
-        self.sent = None;
+        if runtime.block_on(self.completed(there))? {
+            self.sent = None;
+        }
         Ok(())
     }
 
-    async fn completed(&self, there: IfThere) -> Result<(), Error> {
+    /// Returns whether it was this upload that made the object appear; another one is aborted when it is dropped.
+    async fn completed(&self, there: IfThere) -> Result<bool, Error> {
         let only_new = [("if-none-match", "*")];
         let conditions: &[(&'static str, &str)] = match there {
             IfThere::Replace => &[],
@@ -180,13 +182,15 @@ impl Upload {
         }
         match answer.status {
             // A server that takes its time answers before it knows, and tells of failure in the body.
-            200 if !contains(&answer.body, b"<Error>") => Ok(()),
+            200 if !contains(&answer.body, b"<Error>") => Ok(true),
             200 => Err(self.step("the server could not put the parts together")),
             // Completed by an earlier try whose answer was lost, by another execution of the job, or by somebody else.
             404 | 409 | 412 => match self.found().await? {
-                Found::Ours => Ok(()),
-                Found::Other => Err(Error::Exists { path: self.path() }),
-                Found::Nothing => Err(self.step("the server has lost the upload")),
+                Found::Ours => Ok(false),
+                Found::Other if there != IfThere::Replace => {
+                    Err(Error::Exists { path: self.path() })
+                }
+                Found::Other | Found::Nothing => Err(self.step("the server has lost the upload")),
             },
             status => Err(refused(self.object.shown(), status)),
         }
@@ -311,10 +315,6 @@ impl Drop for Upload {
             }
         }));
     }
-}
-
-fn contains(text: &[u8], part: &[u8]) -> bool {
-    text.windows(part.len()).any(|window| window == part)
 }
 
 pub(super) fn refused(path: &str, status: u16) -> Error {

@@ -10,6 +10,8 @@ use super::{Error, publish};
 use crate::ids::{ExecutionId, JobId};
 use crate::io::source::Sources;
 
+/// Ends the name of an output that was moved away to be replaced.
+pub(super) const OLD: &str = "old";
 /// The digits of an execution in a temporary name.
 const EXECUTION_DIGITS: usize = 16;
 
@@ -161,7 +163,14 @@ pub(super) fn sweep_older(output: &Path, job: &JobId, left_max: Duration) {
         is_staged(&name, &prefix) || (is_anyones(&name) && is_older(entry, left_max))
     };
     for entry in entries.filter(left) {
-        let path = entry.path();
+        let (path, name) = (entry.path(), entry.file_name());
+        // An output that was moved away for another one which never came.
+        if path.extension().is_some_and(|it| it == OLD)
+            && let Some(output) = output_of(&name)
+            && publish::rename_if_absent(&path, &folder.join(output)).is_ok()
+        {
+            continue;
+        }
         let removed = if path.is_dir() {
             std::fs::remove_dir_all(&path)
         } else {
@@ -181,7 +190,10 @@ pub(super) fn sweep_older(output: &Path, job: &JobId, left_max: Duration) {
 fn is_staged(name: &OsStr, prefix: &OsStr) -> bool {
     let name = name.as_encoded_bytes();
     name.strip_prefix(prefix.as_encoded_bytes())
-        .and_then(|rest| rest.strip_suffix(b".tmp"))
+        .and_then(|rest| {
+            let old = || rest.strip_suffix(b".old");
+            rest.strip_suffix(b".tmp").or_else(old)
+        })
         .is_some_and(|digits| {
             digits.len() == EXECUTION_DIGITS && digits.iter().all(u8::is_ascii_hexdigit)
         })
@@ -189,15 +201,20 @@ fn is_staged(name: &OsStr, prefix: &OsStr) -> bool {
 
 /// Tells whether a name is that of a temporary file, or folder, of any job and output.
 fn is_anyones(name: &OsStr) -> bool {
-    let parts = || {
-        let rest = name.to_str()?.strip_prefix('.')?.strip_suffix(".tmp")?;
-        let (output, run) = rest.rsplit_once(".swath-")?;
-        let (job, digits) = run.rsplit_once('-')?;
-        let digits = digits.len() == EXECUTION_DIGITS
-            && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
-        Some(!output.is_empty() && JobId::new(job).is_ok() && digits)
-    };
-    parts().unwrap_or(false)
+    output_of(name).is_some()
+}
+
+/// Returns the name of the output from that of a temporary file or folder, of any job.
+fn output_of(name: &OsStr) -> Option<&str> {
+    let name = name.to_str()?.strip_prefix('.')?;
+    let rest = name
+        .strip_suffix(".tmp")
+        .or_else(|| name.strip_suffix(".old"))?;
+    let (output, run) = rest.rsplit_once(".swath-")?;
+    let (job, digits) = run.rsplit_once('-')?;
+    let digits =
+        digits.len() == EXECUTION_DIGITS && digits.bytes().all(|digit| digit.is_ascii_hexdigit());
+    (!output.is_empty() && JobId::new(job).is_ok() && digits).then_some(output)
 }
 
 fn is_older(entry: &DirEntry, age: Duration) -> bool {

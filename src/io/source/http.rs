@@ -30,6 +30,9 @@ const PROBES_MAX: usize = 256;
 const SIDE_BY_SIDE: usize = 8;
 
 /// What all URLs share.
+/// The slowest that a part of an upload may go.
+const UPLOAD_BYTES_A_SECOND: u64 = 128 << 10;
+
 #[derive(Debug)]
 pub(super) struct HttpPool {
     shared: Arc<Shared>,
@@ -40,6 +43,8 @@ pub(super) struct HttpPool {
 pub(super) struct Shared {
     policy: HttpPolicy,
     client: OnceCell<reqwest::Client>,
+    /// Sends bodies: the wait for an answer would count from when a body begins.
+    uploader: OnceCell<reqwest::Client>,
     permits: Semaphore,
 }
 
@@ -116,6 +121,7 @@ impl HttpPool {
             shared: Arc::new(Shared {
                 permits: Semaphore::new(policy.requests_max),
                 client: OnceCell::new(),
+                uploader: OnceCell::new(),
                 policy,
             }),
             probes: Mutex::default(),
@@ -144,6 +150,12 @@ impl HttpPool {
         };
         self.remember(&name, &file);
         Ok(file)
+    }
+
+    /// Asks anew when the file is opened next.
+    pub(super) fn forget(&self, address: &Address) {
+        let mut probes = self.probes.lock().unwrap_or_else(PoisonError::into_inner);
+        probes.remove(&address.identity());
     }
 
     fn remembered(&self, url: &str) -> Option<HttpFile> {
@@ -315,8 +327,26 @@ impl Shared {
 
     pub(super) async fn client(&self) -> Result<&reqwest::Client, Error> {
         self.client
-            .get_or_try_init(|| async { build_client(&self.policy) })
+            .get_or_try_init(|| async {
+                build_client(&self.policy, Some(self.policy.idle_timeout))
+            })
             .await
+    }
+
+    /// Returns the client that sends bodies, and how long one of so many bytes may take.
+    pub(super) async fn uploader(
+        &self,
+        bytes: usize,
+    ) -> Result<(&reqwest::Client, Duration), Error> {
+        let client = self
+            .uploader
+            .get_or_try_init(|| async { build_client(&self.policy, None) })
+            .await?;
+        let seconds = u64::try_from(bytes).unwrap_or(u64::MAX) / UPLOAD_BYTES_A_SECOND;
+        Ok((
+            client,
+            self.policy.idle_timeout + Duration::from_secs(seconds),
+        ))
     }
 }
 
@@ -396,12 +426,15 @@ pub(super) fn request_failed(shown: &str, source: reqwest::Error) -> Error {
 /// Makes the client, with the process's TLS provider or else with graviola, and the system's certificates.
 ///
 /// Where the system has no certificates, plain http still works and https fails on every server.
-fn build_client(policy: &HttpPolicy) -> Result<reqwest::Client, Error> {
+fn build_client(policy: &HttpPolicy, idle: Option<Duration>) -> Result<reqwest::Client, Error> {
     let builder = || {
-        reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .user_agent(concat!("swath/", env!("CARGO_PKG_VERSION")))
-            .connect_timeout(policy.connect_timeout)
-            .read_timeout(policy.idle_timeout)
+            .connect_timeout(policy.connect_timeout);
+        match idle {
+            Some(idle) => builder.read_timeout(idle),
+            None => builder,
+        }
     };
     if rustls::crypto::CryptoProvider::get_default().is_none() {
         // Another thread may have been first, which is as good.

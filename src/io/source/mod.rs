@@ -17,10 +17,11 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use twox_hash::XxHash3_64;
 
 pub use error::Error;
 pub use policy::HttpPolicy;
-pub(crate) use request::{Answer, Request};
+pub(crate) use request::{Answer, Request, contains};
 pub(crate) use s3::{JOB_HEADER, Object};
 
 use crate::io::raster::read::HeaderCache;
@@ -112,6 +113,19 @@ impl Sources {
         })
     }
 
+    /// Forgets what is known of a URL since it was opened a moment ago: it may have been replaced.
+    pub fn forget(&self, path: &str) {
+        match path.split_once("://") {
+            Some(("http" | "https", _)) => self.shared.http.forget(&Address::Url(path.to_owned())),
+            Some(("s3", _)) => {
+                if let Ok(object) = self.object(path) {
+                    self.shared.http.forget(&Address::Object(Arc::new(object)));
+                }
+            }
+            _ => {}
+        }
+    }
+
     /// Returns an object of a bucket, whether it exists or not.
     ///
     /// # Errors
@@ -169,6 +183,15 @@ impl Source {
         match &*self.kind {
             Kind::Local(file) => &file.path,
             Kind::Http(file) => file.shown(),
+        }
+    }
+
+    /// Returns a number that changes when a remote file does.
+    #[must_use]
+    pub fn version(&self) -> Option<u64> {
+        match &*self.kind {
+            Kind::Local(_) => None,
+            Kind::Http(file) => Some(XxHash3_64::oneshot(file.identity().as_bytes())),
         }
     }
 

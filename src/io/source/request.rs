@@ -51,11 +51,15 @@ impl Shared {
     }
 
     async fn try_ask(&self, shown: &str, request: &Request<'_>) -> Result<Answer, Error> {
-        let client = self.client().await?;
         let _permit = self.permit().await;
-        let mut asked = client
-            .request(request.method.clone(), (request.url)())
-            .body(request.body.clone());
+        let (method, url) = (request.method.clone(), (request.url)());
+        let mut asked = if request.body.is_empty() {
+            self.client().await?.request(method, url)
+        } else {
+            let (client, within) = self.uploader(request.body.len()).await?;
+            let asked = client.request(method, url).timeout(within);
+            asked.body(request.body.clone())
+        };
         for (name, value) in request.headers {
             asked = asked.header(*name, *value);
         }
@@ -78,10 +82,23 @@ impl Shared {
                 break;
             }
         }
+        // S3 says so when a body came too slowly.
+        if status == 400 && contains(&body, b"<Code>RequestTimeout</Code>") {
+            return Err(Error::Status {
+                path: shown.to_owned(),
+                status: 408,
+                after: None,
+            });
+        }
         Ok(Answer {
             status,
             headers,
             body: body.freeze(),
         })
     }
+}
+
+/// Tells whether some bytes lie within others.
+pub(crate) fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
 }

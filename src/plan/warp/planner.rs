@@ -194,7 +194,14 @@ impl<'c> Grids<'c> {
         };
         let grid = self.grid(&layer.path, profile)?;
         let path = layer.path.clone();
-        Ok((WarpLayer { path, grid, bands }, facts))
+        let version = facts.version;
+        let layer = WarpLayer {
+            path,
+            grid,
+            bands,
+            version,
+        };
+        Ok((layer, facts))
     }
 
     fn grid(&mut self, path: &str, profile: &RasterProfile) -> Result<u32, PlanError> {

@@ -62,6 +62,9 @@ pub struct WarpLayer {
     pub grid: u32,
     /// The bands, from 1.
     pub bands: Vec<u16>,
+    /// The state of the file for which was planned, of a remote one.
+    #[serde(default)]
+    pub version: Option<u64>,
 }
 
 impl WarpKernel {

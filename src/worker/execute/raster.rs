@@ -33,7 +33,8 @@ impl Executor {
         let read = window.with_halo(raster.kernel.halo(), &whole);
         let mut encoded = Vec::with_capacity(raster.sources.len());
         for source in &raster.sources {
-            let file = RasterFile::open(&self.ports.sources, &source.path).await?;
+            let file =
+                RasterFile::open_version(&self.ports.sources, &source.path, source.version).await?;
             encoded.push(file.fetch(&source.bands, read).await?);
         }
         self.cpu

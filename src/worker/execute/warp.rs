@@ -172,7 +172,8 @@ impl Executor {
         let Some(window) = mesh.source_window(source, resampler.reach()) else {
             return Ok(Read::Elsewhere);
         };
-        let file = RasterFile::open(&self.ports.sources, &layer.path).await?;
+        let file =
+            RasterFile::open_version(&self.ports.sources, &layer.path, layer.version).await?;
         check_place(&file, &layer.path, source, meshes)?;
         if !classes {
             check_type(&file, &layer.path, meshes)?;

@@ -10,7 +10,7 @@ use crate::grid::profile::RasterFacts;
 use crate::io::raster::tiff::directory::{Directory, read_chain};
 use crate::io::raster::tiff::image::{Form, Image, Role, role};
 use crate::io::raster::tiff::{self, ByteOrder, HeaderReader, Tags, georeference, look, nodata};
-use crate::io::source::{Source, Sources};
+use crate::io::source::{self, Source, Sources};
 
 /// A GeoTIFF or COG whose header was read: its first image, and that image's internal mask.
 #[derive(Debug)]
@@ -52,6 +52,30 @@ impl RasterFile {
         let file = Arc::new(file);
         sources.headers().put(&identity, &file);
         Ok(file)
+    }
+
+    /// As [`RasterFile::open`], the state of the file for which a job was planned: all its tasks read the same one.
+    ///
+    /// # Errors
+    /// As [`RasterFile::open`]; and when the file has changed since.
+    pub async fn open_version(
+        sources: &Sources,
+        path: &str,
+        version: Option<u64>,
+    ) -> Result<Arc<Self>, Error> {
+        let file = Self::open(sources, path).await?;
+        let right = |file: &Self| version.is_none() || file.facts.version == version;
+        if right(&file) {
+            return Ok(file);
+        }
+        // What is remembered may be older than the plan.
+        sources.forget(path);
+        let file = Self::open(sources, path).await?;
+        if right(&file) {
+            return Ok(file);
+        }
+        let path = file.path().to_owned();
+        Err(Error::Source(source::Error::Changed { path }))
     }
 
     /// Returns what the raster says of itself.
@@ -108,6 +132,7 @@ impl RasterFile {
             classes: data.image.palette || data.image.form == Form::Packed(1),
             look,
             profile,
+            version: source.version(),
         };
         Ok(Self {
             source,

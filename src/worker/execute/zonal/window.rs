@@ -38,7 +38,8 @@ impl Executor {
                 window.read(&batch)?;
             }
         }
-        let file = RasterFile::open(&self.ports.sources, &stage.spec.raster).await?;
+        let file = RasterFile::open_version(&self.ports.sources, &stage.spec.raster, stage.version)
+            .await?;
         let grid = WindowGrid {
             raster: (file.facts().profile.width, file.facts().profile.height),
             size: stage.window,

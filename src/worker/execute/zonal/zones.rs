@@ -24,7 +24,8 @@ impl Executor {
         stage: Arc<ZonalStage>,
         context: TaskContext,
     ) -> Result<Done, TaskError> {
-        let file = RasterFile::open(&self.ports.sources, &stage.spec.raster).await?;
+        let file = RasterFile::open_version(&self.ports.sources, &stage.spec.raster, stage.version)
+            .await?;
         let facts = file.facts().clone();
         let tables = self.ports.tables.clone();
         self.cpu
