@@ -21,7 +21,7 @@ pub use embedded::{EmbeddedBroker, EmbeddedConfig};
 pub use nats::{NatsBroker, NatsConfig, install_crypto_provider};
 
 use crate::ids::{Attempt, Incarnation, JobId, LetterId, QueueName, TaskId, WorkerId, WorkerRef};
-use crate::job::JobMachine;
+use crate::job::{Event, JobMachine};
 use crate::spec::Priority;
 use crate::time::Timestamp;
 use crate::wire::{self, LogEntry, StoredRun};
@@ -159,6 +159,18 @@ pub fn replay(records: &[LogRecord]) -> JobMachine {
         let _ = LogEntry::fold(&record.payload, record.at, &mut machine);
     }
     machine
+}
+
+/// Lists the events of a job's log from its submission on, each with when it was recorded: what comes before is of a job of the same id
+/// that was forgotten. A record that does not decode is left out, by every reader alike.
+pub fn events(records: &[LogRecord]) -> impl Iterator<Item = (Timestamp, Event)> {
+    let entries = records.iter().filter_map(|record| {
+        let entry: LogEntry = wire::decode(&record.payload).ok()?;
+        Some((record.at, entry.events))
+    });
+    entries
+        .flat_map(|(at, events)| events.into_iter().map(move |event| (at, event)))
+        .skip_while(|(_, event)| !matches!(event, Event::Submitted(_)))
 }
 
 /// Tells whether there is no job to a log that was folded into `machine`: it is empty, or holds only what workers that came late wrote

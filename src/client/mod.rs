@@ -216,17 +216,20 @@ impl Client {
         let Some(submission) = machine.submission() else {
             return Ok(());
         };
-        let coordinated = match self.workers().await {
-            Ok(workers) => workers.iter().any(|it| it.coordinates.contains(job)),
+        let queue = &submission.options.queue;
+        let served = match self.workers().await {
+            Ok(workers) => workers
+                .iter()
+                .any(|it| it.serves(queue) || it.coordinates.contains(job)),
             // What was asked is recorded; a courtesy must not fail it.
             Err(_) => true,
         };
         // Nobody looks after it before it begins, nor where nobody serves its queue: whoever serves the default one ends it.
-        if !coordinated || machine.waits_until().is_some() {
+        if !served || machine.waits_until().is_some() {
             let mut message = job_message(job, machine.seed(), &submission.options)?;
             message.id.push_str(".cancel");
             let mut messages = vec![message.clone()];
-            if !message.queue.is_default() {
+            if !served && !message.queue.is_default() {
                 message.id.push_str(".default");
                 message.queue = QueueName::default();
                 messages.push(message);
@@ -331,15 +334,10 @@ impl Client {
             });
         }
         let mut found = std::collections::BTreeMap::new();
-        for record in self.broker.read_log(job).await? {
-            let Ok(entry) = wire::decode::<LogEntry>(&record.payload) else {
-                continue;
-            };
-            for event in entry.events {
-                if let Event::TaskSucceeded(success) = event {
-                    // The first success of a task counts.
-                    found.entry(success.task.index).or_insert(success.result);
-                }
+        for (_, event) in broker::events(&self.broker.read_log(job).await?) {
+            if let Event::TaskSucceeded(success) = event {
+                // The first success of a task counts.
+                found.entry(success.task.index).or_insert(success.result);
             }
         }
         let mut results = Vec::new();

@@ -3,7 +3,7 @@
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::{Client, Error};
-use crate::broker::{Lane, Message, Queue};
+use crate::broker::{self, Lane, Message, Queue};
 use crate::ids::JobId;
 use crate::job::{Event, Payload, Submission};
 use crate::spec::{JobOptions, JobSpec, TableInput, TaskOperation};
@@ -35,8 +35,8 @@ impl Client {
         if let Some(seed) = self.submit_log(&job, spec, bytes, start_at).await? {
             let message = job_message(&job, seed, &spec.options)?;
             let published = self.broker.publish(Queue::Jobs, vec![message]).await;
-            if published.is_err() && !named {
-                // Nobody knows the id, to send it again. The error tells all there is to tell.
+            if matches!(published, Err(broker::Error::Full { .. })) && !named {
+                // It is certain that nobody looks after the job, and nobody knows the id, to send it again.
                 let _ = self.broker.forget(&job).await;
             }
             published?;

@@ -3,7 +3,7 @@
 use futures::stream::{self, BoxStream, StreamExt};
 
 use super::{Client, Error};
-use crate::broker::LogStream;
+use crate::broker::{self, LogStream};
 use crate::ids::{JobId, QueueName};
 use crate::job::{JobMachine, Outcome, Progress};
 use crate::wire::LogEntry;
@@ -92,7 +92,9 @@ impl Client {
         // A tail of a job that is not there would wait for ever. What is there already is told at once: a job that
         // was retried has ended before.
         let past = self.broker.read_log(job).await?;
-        let Some(seen) = past.last().map(|record| record.sequence) else {
+        let seen = past.last().map(|record| record.sequence);
+        let Some(seen) = seen.filter(|_| !broker::is_forgotten(&broker::replay(&past), &past))
+        else {
             return Err(Error::NoSuchJob { job: job.clone() });
         };
         let log = self.broker.tail(job).await?;

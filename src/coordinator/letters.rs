@@ -5,13 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::{Error, publish};
-use crate::broker::{Broker, DeadLetter, FailedTry};
+use crate::broker::{self, Broker, DeadLetter, FailedTry};
 use crate::ids::{JobId, LetterId, TaskId};
 use crate::job::{Event, JobMachine};
 use crate::ops::Registry;
 use crate::plan::Plan;
 use crate::spec::JobSpec;
-use crate::wire::{self, LogEntry};
 
 /// Keeps the letters of tasks that are dead; of those that have ended well meanwhile none.
 pub(crate) async fn bury(
@@ -48,22 +47,16 @@ async fn failed_tries(
     tasks: &BTreeSet<TaskId>,
 ) -> Result<BTreeMap<TaskId, Vec<FailedTry>>, Error> {
     let mut tries: BTreeMap<TaskId, Vec<FailedTry>> = BTreeMap::new();
-    for record in broker.read_log(job).await? {
-        // A record that does not decode is left out by every reader alike.
-        let Ok(entry) = wire::decode::<LogEntry>(&record.payload) else {
-            continue;
-        };
-        for event in entry.events {
-            if let Event::TaskFailed(told) = event
-                && tasks.contains(&told.task)
-            {
-                tries.entry(told.task).or_default().push(FailedTry {
-                    at: record.at,
-                    worker: told.worker.id,
-                    attempt: told.attempt,
-                    cause: told.failure.message,
-                });
-            }
+    for (at, event) in broker::events(&broker.read_log(job).await?) {
+        if let Event::TaskFailed(told) = event
+            && tasks.contains(&told.task)
+        {
+            tries.entry(told.task).or_default().push(FailedTry {
+                at,
+                worker: told.worker.id,
+                attempt: told.attempt,
+                cause: told.failure.message,
+            });
         }
     }
     Ok(tries)

@@ -18,7 +18,9 @@ use crate::wire::{self, InputStage, TaskMessage, TaskMessageId};
 
 /// Part of the broker's payload limit that one message may fill with inputs.
 const INPUTS_SHARE: usize = 2;
-/// Bytes of a message beside its work, parameters and inputs at most.
+/// Bytes that hold a winner in MessagePack at most.
+const WINNER_BYTES: usize = 24;
+/// Bytes of a message beside its work, parameters and winners at most; the workers are few.
 const MESSAGE_REST: usize = 4 << 10;
 /// A larger fragment goes behind a blob, which a worker reads once for all tasks of the stage.
 const FRAGMENT_INLINE_MAX: usize = 2 << 10;
@@ -87,11 +89,10 @@ pub(crate) fn check_sizes(spec: &JobSpec, plan: &Plan, limit: usize) -> Result<(
         }
         _ => None,
     };
-    for stage in &plan.stages {
-        let inputs = match stage.inputs.is_empty() {
-            true => 0,
-            false => limit / INPUTS_SHARE,
-        };
+    for (number, stage) in (0..).zip(&plan.stages) {
+        let inputs = plan.task_inputs(StageId(number), 0);
+        let winners: usize = inputs.iter().map(|(_, tasks)| tasks.len()).sum();
+        let inputs = (winners * WINNER_BYTES).min(limit / INPUTS_SHARE);
         let limit = limit.saturating_sub(inputs + MESSAGE_REST);
         let work = wire::encode(&stage.work.for_task(0)).map_or(0, |bytes| bytes.len());
         let bytes = work + parameters.unwrap_or(0);
@@ -184,8 +185,7 @@ async fn place_inputs(
     (task, attempt): (TaskId, Attempt),
 ) -> Result<TaskInputs, Error> {
     let count: usize = inputs.iter().map(|stage| stage.winners.len()).sum();
-    // 24 bytes hold a winner in MessagePack at most; the workers are few.
-    if count * 24 < broker.payload_limit() / INPUTS_SHARE {
+    if count * WINNER_BYTES < broker.payload_limit() / INPUTS_SHARE {
         return Ok(TaskInputs::Here(inputs));
     }
     let name = format!("inputs-{}-{}-{attempt}", task.stage, task.index);

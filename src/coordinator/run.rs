@@ -180,6 +180,7 @@ impl CoordinatorService {
         let hold = Hold {
             worker: self.worker.clone(),
             number: self.driven.hold(job),
+            queues: self.queues.clone(),
         };
         let driving = driver::drive(job, &hold, &self.broker, with, live);
         let end = tokio::select! {
@@ -210,13 +211,13 @@ impl CoordinatorService {
             }
             Ok(End::NoSuchJob) => {
                 warn!("the job has no log");
-                self.settle(
-                    delivery,
-                    Settle::Drop {
-                        reason: "no log".to_owned(),
-                    },
-                )
-                .await;
+                let reason = "no log".to_owned();
+                self.settle(delivery, Settle::Drop { reason }).await;
+            }
+            Ok(End::NotOurs) => {
+                info!("the job is of a queue that this worker does not serve");
+                let reason = "of another queue".to_owned();
+                self.settle(delivery, Settle::Drop { reason }).await;
             }
             Err(error @ Error::Wire(wire::Error::Version { .. })) => {
                 warn!(error = chain(&error), "left the job to a newer coordinator");

@@ -15,6 +15,8 @@ const STEPS: (u32, u32) = (20, 100);
 const HALVINGS: u32 = 16;
 /// The latitude at which the world is a square in Web Mercator.
 const MERCATORS_END: f64 = 85.051_128_779_806_6;
+/// A raster of fewer columns or rows may come to less than one of them without crossing anything.
+const FEW: u32 = 8;
 /// By how much of a cell the last column or row may shrink, so that it touches the source.
 const SHRINK: [f64; 5] = [0.0, 0.001, 0.01, 0.1, 1.0];
 /// Samples along an edge that is tested for touching the source.
@@ -349,13 +351,15 @@ impl Suggestion<'_> {
         }
         let (width, height) = (cols, rows);
         let (cols, rows) = ((cols + 0.5).floor(), (rows + 0.5).floor());
-        if cols < 1.0 || rows < 1.0 {
+        let few = self.source.width.min(self.source.height) < FEW;
+        if !few && (cols < 1.0 || rows < 1.0) {
             return Err(Error::Flat {
                 definition: self.crs.to_string(),
                 width,
                 height,
             });
         }
+        let (cols, rows) = (cols.max(1.0), rows.max(1.0));
         let mut cell_width = cell;
         for part in SHRINK {
             let narrower = cell - cell * part / cols;

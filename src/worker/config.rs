@@ -73,7 +73,7 @@ impl Default for WorkerConfig {
     }
 }
 
-/// Returns a folder for temporary files that no other user of this machine has.
+/// Returns a folder for temporary files under another name than those of other users of this machine.
 fn own_temp_dir() -> PathBuf {
     let folder = std::env::temp_dir();
     // A new file is ours.

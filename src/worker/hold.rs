@@ -42,11 +42,11 @@ impl Shared {
             Err(error) => return self.refuse(delivery, held, place, &error).await,
         };
         let life = (message.job.clone(), message.seed);
-        let over = tokio::select! {
-            over = self.ended_unheard(&life) => over,
-            () = stop.cancelled() => false,
-        };
-        if over || self.is_released(&life) {
+        tokio::select! {
+            () = self.look_up(&life) => {}
+            () = stop.cancelled() => {}
+        }
+        if self.is_released(&life) {
             return self.drop_ended(&held).await;
         }
         if delivery.deliveries > self.service.config.deliveries_max {
@@ -266,30 +266,28 @@ impl Shared {
 
     /// Looks up, at the first task of a life of a job that comes here, whether it has ended already: this worker may have started
     /// since, when all that served its queue were gone.
-    async fn ended_unheard(&self, life: &(JobId, u64)) -> bool {
-        let mut met = self.met.lock().await;
-        if met.contains(life) {
-            return false;
-        }
-        match janitor::end_of_life(&*self.service.ports.broker, &life.0, life.1).await {
-            Ok(ended) => {
-                if met.len() >= RELEASED_MAX {
-                    met.clear();
-                }
-                met.insert(life.clone());
-                let over = ended.is_some();
-                if let Some(ended) = ended {
+    async fn look_up(&self, life: &(JobId, u64)) {
+        let looked_up = {
+            let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
+            if met.len() >= RELEASED_MAX && !met.contains_key(life) {
+                met.clear();
+            }
+            Arc::clone(met.entry(life.clone()).or_default())
+        };
+        let look = async {
+            match janitor::end_of_life(&*self.service.ports.broker, &life.0, life.1).await {
+                Ok(None) => {}
+                Ok(Some(ended)) => {
                     info!(job = %life.0, "a task came of a job that has ended");
                     self.release(ended);
                 }
-                over
+                // To run it is never wrong.
+                Err(error) => {
+                    warn!(job = %life.0, error = chain(&error), "its log could not be read");
+                }
             }
-            // To run it is never wrong.
-            Err(error) => {
-                warn!(job = %life.0, error = chain(&error), "its log could not be read");
-                false
-            }
-        }
+        };
+        looked_up.get_or_init(|| look).await;
     }
 
     fn is_released(&self, (job, seed): &(JobId, u64)) -> bool {

@@ -98,7 +98,8 @@ pub(super) async fn end_of_life(
         // A server that lags behind may not have the log of a new job yet; the list of jobs comes from the one that leads.
         !broker.jobs().await?.contains(job)
     } else {
-        machine.is_finished() && machine.seed() == seed
+        let over = machine.is_finished() && machine.seed() == seed;
+        over || broker::is_forgotten(&machine, &records)
     };
     Ok(ended.then(|| Released {
         seed,

@@ -1,11 +1,11 @@
 //! The service: pulls tasks as places are free, runs them, reports them.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use futures::StreamExt;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OnceCell, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -58,11 +58,14 @@ pub(super) struct Shared {
     pub(super) places: Arc<Places>,
     pub(super) reports: mpsc::Sender<Report>,
     pub(super) released: Mutex<VecDeque<Released>>,
-    /// Lives of jobs that were looked up as their first tasks came.
-    pub(super) met: tokio::sync::Mutex<BTreeSet<(JobId, u64)>>,
+    /// Lives of jobs of which tasks have come; each is looked up once.
+    pub(super) met: Mutex<Met>,
     /// The store's disk when it was last looked at.
     disk: Mutex<Option<StoreDisk>>,
 }
+
+/// Lives of jobs, each with whether it was looked up.
+type Met = BTreeMap<(JobId, u64), Arc<OnceCell<()>>>;
 
 /// A life of a job that has ended.
 #[derive(Debug)]
@@ -125,7 +128,7 @@ impl TaskService {
             places: Arc::new(Places::default()),
             reports: sender,
             released: Mutex::new(VecDeque::new()),
-            met: tokio::sync::Mutex::default(),
+            met: Mutex::default(),
             disk: Mutex::new(None),
             service: self,
         });

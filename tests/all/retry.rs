@@ -27,6 +27,8 @@ use crate::common::{assert_ndvi, leftovers, ndvi, raster_output, scene, tasks};
 struct Gate {
     fails: Arc<AtomicBool>,
     open: Arc<AtomicBool>,
+    /// Whether a task is stuck.
+    stuck: Arc<AtomicBool>,
     /// Runs of each task since the gate was opened.
     runs: Arc<Mutex<BTreeMap<u32, u32>>>,
 }
@@ -57,6 +59,7 @@ impl Operation for Gate {
         if !params.stuck {
             return Ok(task);
         }
+        self.stuck.store(true, Ordering::SeqCst);
         loop {
             if context.is_cancelled() {
                 return Err(OperationError::Cancelled);
@@ -138,6 +141,9 @@ async fn check_queue(broker: Arc<dyn Broker>, end: End) {
     let early = client.retry(&job).await.unwrap_err();
     assert!(early.to_string().contains("cannot be retried"), "{early}");
     wait_for_done(&client, &job, 9).await;
+    while !gate.stuck.load(Ordering::SeqCst) {
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
     match end {
         End::Failed => gate.fails.store(true, Ordering::SeqCst),
         End::Cancelled => client.cancel(&job).await.unwrap(),

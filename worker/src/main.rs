@@ -81,7 +81,7 @@ struct Arguments {
     /// The part of it for stored partitions [default: a quarter, at most 256MiB]
     #[arg(long, value_parser = parse_bytes)]
     store_memory: Option<u64>,
-    /// Folder for partitions beyond that [default: the system's temporary folder]
+    /// Folder for partitions beyond that [default: swath-UID in the system's temporary folder]
     #[arg(long)]
     store_dir: Option<PathBuf>,
     /// Disk for stored partitions and what tasks spill [default: 100GiB]

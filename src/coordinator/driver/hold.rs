@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Alarm, Driver};
 use crate::coordinator::Error;
-use crate::ids::WorkerId;
+use crate::ids::{QueueName, WorkerId};
 use crate::job::Event;
 use crate::time::Timestamp;
 use crate::wire::{self, LogEntry};
@@ -21,6 +21,8 @@ pub(crate) struct Hold {
     pub(crate) worker: WorkerId,
     /// The number under which its log knows the hold.
     pub(crate) number: u64,
+    /// Whose jobs the worker takes up.
+    pub(crate) queues: Vec<QueueName>,
 }
 
 impl Driver<'_> {

@@ -22,7 +22,7 @@ use super::{Error, letters, publish};
 use crate::broker::{self, Broker, LogRecord, LogStream, Signal};
 use crate::ids::{Attempt, JobId, LetterId, QueueName, TaskId, WorkerId};
 use crate::io::source::Sources;
-use crate::job::{Command, Event, JobMachine, Outcome};
+use crate::job::{Command, Event, JobMachine, JobState, Outcome};
 use crate::ops::Registry;
 use crate::plan::{Plan, StageWork};
 use crate::spec::{JobSpec, TaskOperation};
@@ -45,6 +45,8 @@ pub(crate) enum End {
     Finished,
     /// The job has no log (any more).
     NoSuchJob,
+    /// The job was to be ended for want of workers of its queue, and goes on after all: they look after it.
+    NotOurs,
     /// The job is not to begin before so long.
     Waits(Duration),
 }
@@ -70,7 +72,11 @@ pub(crate) async fn drive(
 ) -> Result<End, Error> {
     let past = broker.read_log(job).await?;
     let Some(seen) = past.last().map(|record| record.sequence) else {
-        return Ok(End::NoSuchJob);
+        // A server that lags behind may not have the log of a new job yet; the list of jobs comes from the one that leads.
+        return match broker.jobs().await?.contains(job) {
+            true => Err(Error::LogEnded),
+            false => Ok(End::NoSuchJob),
+        };
     };
     let mut driver = Driver::new(job, broker, with);
     for record in &past {
@@ -78,6 +84,13 @@ pub(crate) async fn drive(
     }
     if broker::is_forgotten(&driver.machine, &past) {
         return Ok(End::NoSuchJob);
+    }
+    let ends = matches!(
+        driver.machine.progress().state,
+        JobState::Finishing | JobState::Succeeded | JobState::Failed | JobState::Cancelled
+    );
+    if !ends && !hold.queues.contains(&driver.queue()) {
+        return Ok(End::NotOurs);
     }
     let clock = brokers_clock(&mut live).await;
     if let Some(start) = driver.machine.waits_until() {

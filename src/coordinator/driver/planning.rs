@@ -51,8 +51,9 @@ async fn capacity(spec: &JobSpec, mut live: watch::Receiver<LiveWorkers>) -> Cap
 /// may be mended until then.
 async fn refused(spec: &JobSpec) -> Option<Failure> {
     let output = spec.output.clone()?;
-    let checked = tokio::task::spawn_blocking(move || commit::check_output(&output));
-    match checked.await.ok()? {
+    let remote = commit::check_remote(&output).await;
+    let local = tokio::task::spawn_blocking(move || commit::check_output(&output));
+    match remote.and(local.await.ok()?) {
         Ok(()) | Err(commit::Error::NotWritable { .. }) => None,
         Err(error) => Some(Failure::of(error.class(), error.code(), &error)),
     }
