@@ -253,7 +253,7 @@ async fn requests_fail_when_patience_ends() {
 
 #[tokio::test]
 async fn a_queue_whose_consumers_were_removed_is_served_again_and_holds_up_no_other() {
-    const DRAIN: Duration = Duration::from_millis(300);
+    const DRAIN: Duration = Duration::from_secs(1);
     let server = server();
     let broker = connect(&server).await;
     let names = ["gpu", "default"].map(|it| QueueName::new(it).unwrap());
