@@ -474,6 +474,8 @@ mod cli {
             2,
             &["2026-12-01T06:00:00Z"],
         );
+        // Its letter, too, is there to be purged.
+        on_nats(&["status", "past", "--watch"], 1, &[]);
         on_nats(&["dead", "purge", "--all"], 0, &[]);
         assert_eq!(on_nats(&["dead", "list", "--json"], 0, &[]).trim(), "[]");
         cluster.stop().await;
