@@ -234,7 +234,7 @@ async fn a_rolling_restart_of_all_workers_in_mid_job_loses_nothing() {
     let rolled = dir.path().join("rolled.tif");
     let raster = without_second_runs(slow_ndvi(dir.path(), &rolled));
     let raster = submit(&client, &raster).await;
-    let tasks = submit(&client, &without_second_runs(queue(150, 200))).await;
+    let tasks = submit(&client, &without_second_runs(queue(300, 200))).await;
     wait_for_done(&client, &tasks, 2).await;
     wait_for_done(&client, &raster, 1).await;
     for (worker, name) in workers.iter_mut().zip(names) {
