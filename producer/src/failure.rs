@@ -182,6 +182,7 @@ impl From<client::Error> for CliError {
             client::Error::NoSuchJob { .. } => "no-such-job",
             client::Error::IdTaken { .. } => "id-taken",
             client::Error::NothingToRetry { .. } => "nothing-to-retry",
+            client::Error::NotEnded { .. } => "not-ended",
             client::Error::NoResults { .. } => "no-results",
             client::Error::BlobMissing { .. } => "blob-missing",
             client::Error::Audit => "audit",

@@ -54,6 +54,12 @@ pub enum Error {
         /// What it is doing.
         state: String,
     },
+    /// The job has not ended.
+    #[error("job '{job}' has not ended; cancel it first, with `swath cancel {job}`")]
+    NotEnded {
+        /// The job.
+        job: JobId,
+    },
     /// The job has not ended, or did not succeed.
     #[error("job '{job}' has no results: it {state}")]
     NoResults {
@@ -246,11 +252,7 @@ impl Client {
     pub async fn forget(&self, job: &JobId) -> Result<(), Error> {
         let machine = self.replay(job).await?;
         if !machine.is_finished() {
-            let state = "has not ended; cancel it first".to_owned();
-            return Err(Error::NoResults {
-                job: job.clone(),
-                state,
-            });
+            return Err(Error::NotEnded { job: job.clone() });
         }
         self.broker.forget(job).await?;
         self.remove_letters(job).await?;

@@ -118,15 +118,7 @@ pub(crate) async fn retry(job: &JobId, watch: bool, global: &Global) -> Result<(
 
 /// Removes a job that has ended.
 pub(crate) async fn forget(job: &JobId, global: &Global) -> Result<(), CliError> {
-    let forgotten = global.connect().await?.forget(job).await;
-    forgotten.map_err(|error| match error {
-        client::Error::NoResults { job, .. } => {
-            let message =
-                format!("job '{job}' has not ended; cancel it first, with `swath cancel {job}`");
-            CliError::asked("not-ended", message)
-        }
-        error => error.into(),
-    })?;
+    global.connect().await?.forget(job).await?;
     if global.json {
         output::json(&serde_json::json!({ "job": job }));
     }
