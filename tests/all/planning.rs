@@ -33,6 +33,11 @@ async fn end_of(client: &Client, job: &swath::ids::JobId) -> JobProgress {
     ended.expect("the job ends within a minute").unwrap()
 }
 
+async fn run(client: &Client, spec: &JobSpec) -> JobProgress {
+    let submitted = client.submit(spec, SubmitOptions::default()).await;
+    end_of(client, &submitted.unwrap()).await
+}
+
 async fn served_scene(dir: &Path) -> Server {
     scene(dir, 300);
     Server::start(std::fs::read(dir.join("dem.tif")).unwrap()).await
@@ -131,11 +136,7 @@ async fn a_url_that_was_replaced_since_the_last_job_is_read_as_it_is_now_by_ever
     let client = cluster.client();
     let copy = async |from: &str, name: String| {
         let output = dir.path().join(name);
-        let job = client
-            .submit(&convert(from, &output), SubmitOptions::default())
-            .await
-            .unwrap();
-        let ended = end_of(&client, &job).await;
+        let ended = run(&client, &convert(from, &output)).await;
         assert!(ended.succeeded(), "{}", ended.sentence());
         std::fs::read(output).unwrap()
     };
@@ -176,11 +177,7 @@ async fn what_cannot_be_done_is_refused_by_name_before_any_task_runs() {
         ),
     ];
     for (spec, code) in cases {
-        let job = client
-            .submit(&spec, SubmitOptions::default())
-            .await
-            .unwrap();
-        let ended = end_of(&client, &job).await;
+        let ended = run(&client, &spec).await;
         let Some(Outcome::Failed { failure, .. }) = &ended.outcome else {
             panic!("{code}: {}", ended.sentence());
         };
@@ -190,10 +187,6 @@ async fn what_cannot_be_done_is_refused_by_name_before_any_task_runs() {
     assert_eq!(std::fs::read(&dem).unwrap(), before);
     // What just fits is run.
     let fits = large(limit - (6 << 10));
-    let job = client
-        .submit(&fits, SubmitOptions::default())
-        .await
-        .unwrap();
-    assert!(end_of(&client, &job).await.succeeded());
+    assert!(run(&client, &fits).await.succeeded());
     cluster.stop().await;
 }
