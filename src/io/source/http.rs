@@ -29,10 +29,10 @@ const PROBES_MAX: usize = 256;
 /// Ranges of one file under way at once.
 const SIDE_BY_SIDE: usize = 8;
 
-/// What all URLs share.
 /// The slowest that a part of an upload may go.
 const UPLOAD_BYTES_A_SECOND: u64 = 128 << 10;
 
+/// What all URLs share.
 #[derive(Debug)]
 pub(super) struct HttpPool {
     shared: Arc<Shared>,
